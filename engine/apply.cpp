@@ -1,0 +1,148 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/tape.hpp>
+
+namespace wengert {
+
+namespace {
+
+// "[conv2d 'conv1' models/mnist_cnn.cpp:14]"
+std::string caption(const Op& op, const CallOptions& options) {
+  Node node;
+  node.op = &op;
+  node.name = options.name;
+  node.site = options.site;
+  return node.text();
+}
+
+// The tape of the inputs, or null; all recorded inputs must be on the same one.
+std::shared_ptr<TapeState> common_tape(const Op& op, std::span<const Var> inputs, const CallOptions& options) {
+  std::shared_ptr<TapeState> tape = options.tape != nullptr ? options.tape->state() : nullptr;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Var& input = inputs[i];
+    if (!input) fail(fmt::format("{} input {} is an empty Var", caption(op, options), i));
+    if (!input.recorded()) continue;
+    input.check();
+    if (!tape) tape = input.state();
+    if (tape != input.state()) {
+      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption(op, options), Tape(tape).text(), Tape(input.state()).text(), i, input.name()));
+    }
+  }
+  return tape;
+}
+
+// Inputs that hold only a value become constants of the tape.
+Node::Input input_on(const std::shared_ptr<TapeState>& tape, const Var& input) {
+  if (input.recorded()) return {input.node(), input.output()};
+  Tape handle(tape);
+  const Var leaf = input.batched() ? handle.batch(input.value()) : handle.constant(input.value());
+  return {leaf.node(), 0};
+}
+
+std::vector<std::string> input_names(std::span<const Var> inputs) {
+  std::vector<std::string> names;
+  for (const Var& input : inputs) names.push_back(input.name());
+  return names;
+}
+
+// An op call on the way from its inputs to its outputs.
+struct Call {
+  const Op& op;
+  const Attributes& attributes;
+  std::vector<Spec> specs;         // of the inputs
+  std::uint32_t batched = 0;       // bit i: input i carries the batch
+  BatchEffect effect = {};
+  std::vector<Tensor> outputs;     // declared, then computed
+  const Kernel* kernel = nullptr;
+};
+
+void declare(Call& call, std::span<const Var> inputs) {
+  if (const int count = static_cast<int>(inputs.size()); count < call.op.min_inputs || count > call.op.max_inputs) {
+    fail(fmt::format("wanted {} to {} inputs, got {}", call.op.min_inputs, call.op.max_inputs, count));
+  }
+  call.specs.reserve(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    call.specs.push_back(inputs[i].spec());
+    if (inputs[i].batched()) call.batched |= 1u << i;
+  }
+  for (const Spec& spec : call.op.shapes({call.attributes, call.specs})) call.outputs.push_back(Tensor::declared(spec));
+  if (call.batched != 0 || call.op.starts_batch) call.effect = call.op.batch({{call.attributes, call.specs}, call.batched});
+}
+
+void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice) {
+  if (call.op.alias) {
+    const Spec spec = call.outputs[0].spec();
+    call.outputs[0] = inputs[0].value().reshape(spec.shape);
+    return;
+  }
+  const Context& context = Context::current();
+  call.kernel = &choose_kernel(call.op, {call.attributes, call.specs}, choice != nullptr ? *choice : context.choice);
+  constexpr std::size_t few = 6;
+  Tensor buffer[few];
+  std::vector<Tensor> many;
+  Tensor* values = buffer;
+  if (inputs.size() > few) {
+    many.resize(inputs.size());
+    values = many.data();
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) values[i] = inputs[i].value();
+  for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec());
+  static SerialExecutor serial;
+  Executor& executor = context.executor ? *context.executor : serial;
+  execute({call.op, *call.kernel, call.attributes, {values, inputs.size()}, call.outputs, call.batched, call.effect, context.flush_denormals}, executor);
+}
+
+}  // namespace
+
+std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options) {
+  const std::shared_ptr<TapeState> tape = common_tape(named_op, inputs, options);
+  const Op& op = tape && tape->own_catalogue ? tape->catalogue.resolve(named_op) : named_op;
+  const bool recording = tape && Context::current().recording;
+  Call call{op, attributes, {}, 0, {}, {}, nullptr};
+  try {
+    declare(call, inputs);
+    if (!recording || tape->mode == Tape::Mode::eager) compute(call, inputs, options.choice);
+  } catch (const Error& error) {
+    if (error.what()[0] == '[') throw;  // it names its place already
+    const std::vector<std::string> names = input_names(inputs);
+    const OpQuery query{attributes, call.specs, names};
+    std::string got;
+    for (int i = 0; i < static_cast<int>(call.specs.size()); ++i) got += (i == 0 ? "; inputs: " : ", ") + query.text(i);
+    fail(caption(op, options) + " " + error.what() + got);
+  }
+  const std::uint32_t carried = call.batched != 0 || op.starts_batch ? call.effect.carried : 0;
+  std::vector<Var> results;
+  results.reserve(call.outputs.size());
+  if (!recording) {
+    for (std::size_t o = 0; o < call.outputs.size(); ++o) results.emplace_back(std::move(call.outputs[o]), ((carried >> o) & 1u) != 0);
+    return results;
+  }
+  std::vector<Node::Input> input_ids;
+  input_ids.reserve(inputs.size());
+  for (const Var& input : inputs) input_ids.push_back(input_on(tape, input));
+  const auto id = static_cast<Index>(tape->nodes.size());
+  const int outputs = static_cast<int>(call.outputs.size());
+  tape->nodes.push_back({&op, std::move(attributes), std::move(input_ids), std::move(call.outputs), options.name, options.site, -1, carried, call.kernel});
+  for (int o = 0; o < outputs; ++o) results.emplace_back(tape, tape->generation, id, o);
+  return results;
+}
+
+std::vector<Var> apply(const Op& op, Attributes attributes, std::initializer_list<Var> inputs, const CallOptions& options) {
+  return apply(op, std::move(attributes), std::span<const Var>(inputs.begin(), inputs.size()), options);
+}
+
+Var apply(const Op& op, Attributes attributes, const At& at, std::initializer_list<Var> others) {
+  constexpr std::size_t few = 5;
+  const CallOptions options{at.site, at.name, at.choice, nullptr};
+  if (others.size() + 1 > few) fail("[" + op.name + "] has too many inputs for this form of apply");
+  Var inputs[few];
+  inputs[0] = at.var;
+  std::copy(others.begin(), others.end(), inputs + 1);
+  return apply(op, std::move(attributes), std::span<const Var>(inputs, others.size() + 1), options)[0];
+}
+
+}  // namespace wengert

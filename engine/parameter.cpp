@@ -1,0 +1,76 @@
+#include <wengert/engine/parameter.hpp>
+
+#include <cmath>
+
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/random.hpp>
+#include <wengert/engine/tape.hpp>
+
+namespace wengert {
+
+struct Parameter::State {
+  std::string name;
+  Role role;
+  Initial initial;
+  Tensor value;
+  std::uint64_t version = 0;
+  bool frozen = false;
+};
+
+Initial Initial::he_uniform(Index fan_in) { return uniform(std::sqrt(6.0 / static_cast<double>(fan_in))); }
+
+Initial Initial::glorot_uniform(Index fan_in, Index fan_out) { return uniform(std::sqrt(6.0 / static_cast<double>(fan_in + fan_out))); }
+
+Parameter::Parameter(std::string name, const Shape& shape, Initial initial, Role role)
+    : state_(std::make_shared<State>(State{std::move(name), role, initial, Tensor::declared({shape, DType::f32})})) {
+  initialise(0);
+}
+
+const std::string& Parameter::name() const { return state_->name; }
+const Shape& Parameter::shape() const { return state_->value.shape(); }
+Parameter::Role Parameter::role() const { return state_->role; }
+bool Parameter::frozen() const { return state_->frozen; }
+void Parameter::freeze(bool frozen) { state_->frozen = frozen; }
+Tensor Parameter::value() const { return state_->value; }
+std::uint64_t Parameter::version() const { return state_->version; }
+
+void Parameter::set_value(Tensor value) {
+  if (value.spec() != state_->value.spec()) {
+    fail("[parameter '" + name() + "'] wanted " + state_->value.spec().text() + ", got " + value.spec().text());
+  }
+  value.view();  // throws where it is only declared
+  state_->value = std::move(value);
+  ++state_->version;
+}
+
+void Parameter::initialise(std::uint64_t seed, bool keep_set) {
+  if (keep_set && state_->version > 0) return;
+  const Initial initial = state_->initial;
+  const Shape shape = state_->value.shape();
+  if (initial.kind == Initial::Kind::constant) {
+    state_->value = Tensor::full(shape, initial.value);
+  } else {
+    Tensor drawn = Tensor::uninitialised({shape, DType::f32});
+    float* const out = drawn.mutable_view().write<float>();
+    const RandomStream stream{seed, hash_name(name()), 0};
+    for (Index i = 0; i < drawn.elements(); ++i) {
+      out[i] = static_cast<float>((2.0 * stream.uniform(i) - 1.0) * initial.value);
+    }
+    state_->value = std::move(drawn);
+  }
+  state_->version = 0;
+}
+
+Var Parameter::on(const At& x) const {
+  if (x.var.recorded() && Context::current().recording) return x.var.tape().parameter(*this, x.site);
+  return Var(is_float(x.var.dtype()) ? value().cast(x.var.dtype()) : value());
+}
+
+Parameter Parameter::clone() const {
+  Parameter copy = *this;
+  copy.state_ = std::make_shared<State>(*state_);
+  return copy;
+}
+
+}  // namespace wengert
