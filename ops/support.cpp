@@ -1,0 +1,75 @@
+#include <wengert/ops/support.hpp>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+
+namespace wengert {
+
+Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
+  Kernel kernel;
+  kernel.run = run;
+  kernel.dtypes = std::move(dtypes);
+  return kernel;
+}
+
+void fail_at(const At& at, const std::string& op, const std::string& message) {
+  std::string who = op;
+  if (!at.name.empty()) who += " '" + at.name + "'";
+  if (const std::string where = at.site.text(); !where.empty()) who += " " + where;
+  fail("[" + who + "] " + message);
+}
+
+int front_axis(const At& at, const std::string& op, int axis, int rank) {
+  if (axis < -rank || axis >= rank) fail_at(at, op, fmt::format("wanted an axis in [{}, {}), got {} for {}", -rank, rank, axis, at.var.spec().text()));
+  return axis < 0 ? axis + rank : axis;
+}
+
+Shape AxisSet::kept_dims(const Shape& shape) const {
+  Shape result;
+  for (int axis = 0; axis < shape.rank(); ++axis) result.push_back(has(axis) ? 1 : shape[axis]);
+  return result;
+}
+
+Shape AxisSet::dropped_dims(const Shape& shape) const {
+  Shape result;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (!has(axis)) result.push_back(shape[axis]);
+  }
+  return result;
+}
+
+Shape AxisSet::only(const Shape& shape) const {
+  Shape result;
+  for (int axis = 0; axis < shape.rank(); ++axis) result.push_back(has(axis) ? shape[axis] : 1);
+  return result;
+}
+
+std::string AxisSet::text() const {
+  std::string result;
+  for (int axis = 0; axis < Shape::max_rank; ++axis) {
+    if (has(axis)) result += (result.empty() ? "" : ",") + std::to_string(axis);
+  }
+  return "{" + result + "}";
+}
+
+AxisSet AxisSet::all(int rank) {
+  AxisSet result;
+  for (int axis = 0; axis < rank; ++axis) result.insert(axis);
+  return result;
+}
+
+AxisSet axis_set(const At& at, const std::string& op, const std::vector<int>& axes, int rank) {
+  AxisSet result;
+  for (const int given : axes) {
+    const int axis = front_axis(at, op, given, rank);
+    if (result.has(axis)) fail_at(at, op, fmt::format("wanted each axis once, got axis {} twice in {{{}}}", axis, fmt::join(axes, ",")));
+    result.insert(axis);
+  }
+  return result;
+}
+
+SampleInput sample_images(const Shape& shape, SampleInput::Fill fill, Index bound) { return {shape, fill, bound, true}; }
+SampleInput sample_value(const Shape& shape, SampleInput::Fill fill, Index bound) { return {shape, fill, bound, false}; }
+
+}  // namespace wengert

@@ -1,0 +1,42 @@
+// What the op families share when they write their descriptors: kernels, axes, samples, and errors that name the caller.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <wengert/engine/tape.hpp>
+
+namespace wengert {
+
+// A naive kernel for these dtypes; none: for any.
+Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64});
+
+// Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
+[[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
+
+// An axis counted from the front; a negative one counts from the end. Throws Error outside [-rank, rank).
+int front_axis(const At& at, const std::string& op, int axis, int rank);
+
+// A set of axes of one shape.
+class AxisSet {
+ public:
+  bool has(int axis) const { return ((bits_ >> axis) & 1u) != 0; }
+  void insert(int axis) { bits_ |= 1u << axis; }
+  Shape kept_dims(const Shape& shape) const;    // the axes of the set have size 1
+  Shape dropped_dims(const Shape& shape) const;  // they are gone
+  Shape only(const Shape& shape) const;         // the other axes have size 1
+  std::string text() const;                     // "{0,2}"
+  static AxisSet all(int rank);
+
+ private:
+  std::uint32_t bits_ = 0;
+};
+
+// Axes as the user gives them. Throws Error for one outside the shape or given twice.
+AxisSet axis_set(const At& at, const std::string& op, const std::vector<int>& axes, int rank);
+
+// Inputs of samples: images carry the batch on axis 0.
+SampleInput sample_images(const Shape& shape, SampleInput::Fill fill = SampleInput::Fill::normal, Index bound = 0);
+SampleInput sample_value(const Shape& shape, SampleInput::Fill fill = SampleInput::Fill::normal, Index bound = 0);
+
+}  // namespace wengert

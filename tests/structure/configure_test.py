@@ -1,0 +1,34 @@
+"""What CMake says and chooses: one message that names the Debian package for each absent dependency, and Release by default."""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+PACKAGES = {"fmt": "libfmt-dev", "TBB": "libtbb-dev", "xtensor": "libxtensor-dev", "OpenBLAS": "libopenblas-dev",
+            "xtensor-blas": "libxtensor-blas-dev", "tomlplusplus": "libtomlplusplus-dev",
+            "nlohmann_json": "nlohmann-json3-dev", "ZLIB": "zlib1g-dev", "PNG": "libpng-dev", "CLI11": "libcli11-dev",
+            "doctest": "doctest-dev"}
+
+
+def configure(build, absent):
+    hidden = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}={'ON' if package in absent else 'OFF'}" for package in PACKAGES]
+    return subprocess.run([os.environ["WENGERT_CMAKE"], "-S", os.environ["WENGERT_SOURCE"], "-B", build,
+                           f"-DCMAKE_CXX_COMPILER={os.environ['WENGERT_CXX']}", *hidden], capture_output=True, text=True)
+
+
+errors = []
+with tempfile.TemporaryDirectory(prefix="wengert configure ") as folder:
+    for absent in [[package] for package in PACKAGES] + [["TBB", "PNG"]]:
+        result = configure(folder, absent)
+        message = result.stderr
+        wanted = "sudo apt-get install " + " ".join(PACKAGES[package] for package in absent)
+        if result.returncode == 0 or message.count("CMake Error") != 1 or wanted + "\n" not in message:
+            errors.append(f"without {', '.join(absent)}: wanted one message with '{wanted}', got:\n{message}")
+    result = configure(folder, [])
+    if result.returncode != 0:
+        errors.append(f"with every package: {result.stderr}")
+    elif "CMAKE_BUILD_TYPE:STRING=Release" not in (pathlib.Path(folder) / "CMakeCache.txt").read_text():
+        errors.append("without a build type named: wanted Release")
+if errors:
+    sys.exit("\n".join(errors))
