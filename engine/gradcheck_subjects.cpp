@@ -94,8 +94,20 @@ GradcheckReport check_op(const Catalogue& catalogue, const std::string& op_name,
     subject.command = fmt::format("wengert gradcheck {} --case {}{}", op.name, number, options_text(options));
     subject.multilinear = exact;
     subject.constant = constant;
+    subject.may_vanish = true;  // x to the power 0 is a case worth having: the op as a whole must not vanish
     const auto call = [&](std::span<const Var> vars) { return apply(op, sample.attributes, vars); };
     if (!inputs.empty()) report.merge(check_function(call, inputs, own, subject));
+  }
+  if (!constant && report.checks > 0 && report.checks == report.zero) {
+    GradcheckFinding finding;
+    finding.node = "[" + op.name + "]";
+    finding.op = op.name;
+    finding.number = options.only_case;
+    finding.order = options.order;
+    finding.seed = options.seed;
+    finding.reason = vacuous_check;
+    finding.command = fmt::format("wengert gradcheck {}{}", op.name, options_text(options));
+    report.add(finding);
   }
   return report;
 }
@@ -126,7 +138,7 @@ GradcheckReport check_nodes(const Tape& tape, Index size, const GradcheckOptions
     subject.node = node.text();
     subject.op = node.op->name;
     subject.command = command;
-    subject.constant = true;  // a ReLU may be off everywhere in this run
+    subject.may_vanish = true;  // a ReLU may be off everywhere in this run
     CallOptions call_options;
     call_options.name = node.name;
     call_options.site = node.site;

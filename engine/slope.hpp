@@ -38,12 +38,13 @@ struct SlopePrecision {
   double relative;     // analytic and numeric slope may differ by this part of the larger
   double cancelling;   // and by this part of the sum of the magnitudes of the terms of the analytic slope
   double resolution;   // a slope known less well than this part of itself decides nothing
+  double settled;      // one known so well needs no more steps
   int first, last;     // levels of the ladder that are tried first: steps 4^-level
   int finest;          // the last level of the whole ladder
   static SlopePrecision of(DType dtype);
 };
 
-// f is called through its differences at steps 4^-level; `rounding` is the error of a difference that rounding f's value leaves.
+// f is called through its differences at steps 4^-level; `rounding` is the error that rounding f leaves in a difference.
 // The whole ladder is tried from the coarse end; the level whose error bound is least gives the slope.
 class SlopeLadder {
  public:

@@ -1,0 +1,237 @@
+#include "table_case.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/executor.hpp>
+#include <wengert/engine/gradcheck.hpp>
+#include <wengert/engine/random.hpp>
+
+namespace wengert::test {
+
+std::string Case::text() const { return fmt::format("{}/{}/{}/{}", op.name, kernel.backend, name(dtype), number); }
+
+std::vector<Spec> Case::specs() const {
+  std::vector<Spec> result;
+  for (const Tensor& input : inputs) result.push_back(input.spec());
+  return result;
+}
+
+std::uint32_t Case::batched() const {
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < sample.inputs.size(); ++i) bits |= sample.inputs[i].batched ? 1u << i : 0u;
+  return bits;
+}
+
+Index Case::batch() const {
+  Index rows = -1;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!sample.inputs[i].batched) continue;
+    if (rows >= 0 && rows != inputs[i].shape()[0]) return -1;
+    rows = inputs[i].shape()[0];
+  }
+  return rows;
+}
+
+BatchEffect Case::effect() const {
+  const std::vector<Spec> all = specs();
+  return op.batch({{sample.attributes, all}, batched()});
+}
+
+void Failures::add(const Case& at, const std::string& what) {
+  result_.failures.push_back(fmt::format("[{0}] {1}; seed {2}; alone: WENGERT_CASE={0}", at.text(), what, table_seed));
+}
+
+bool selected(const std::string& op, const std::string& kernel, const std::string& dtype, const std::string& number) {
+  const char* const wanted = std::getenv("WENGERT_CASE");
+  if (wanted == nullptr) return true;
+  std::string rest = wanted;
+  for (const std::string& part : {op, kernel, dtype, number}) {
+    const std::size_t slash = rest.find('/');
+    const std::string pattern = rest.substr(0, slash);
+    if (!pattern.empty() && pattern != "*" && part != "*" && pattern != part) return false;
+    rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+  }
+  return true;
+}
+
+Index selected_number() {
+  const char* const wanted = std::getenv("WENGERT_CASE");
+  const std::string text = wanted == nullptr ? "" : wanted;
+  if (std::count(text.begin(), text.end(), '/') != 3 || text.back() == '*') return -1;
+  return std::atoi(text.c_str() + text.rfind('/') + 1);
+}
+
+std::string refusal_of(const Kernel& kernel, const Attributes& attributes, const std::vector<Spec>& specs, DType dtype) {
+  if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) return "no version for this dtype";
+  return kernel.refuse ? kernel.refuse({attributes, specs}) : std::string();
+}
+
+Failures for_each_case(const Catalogue& catalogue, const std::function<void(const Case&, Failures&)>& body, bool integers) {
+  Failures failures;
+  for (const std::string& op_name : catalogue.names()) {
+    if (!selected(op_name)) continue;
+    const Op& op = catalogue.at(op_name);
+    const std::vector<Sample> samples = op.samples();
+    for (Index number = 0; number < static_cast<Index>(samples.size()); ++number) {
+      const Sample& sample = samples[static_cast<std::size_t>(number)];
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        const std::vector<Tensor> inputs = sample_tensors(op, samples, number, {table_seed, dtype, integers});
+        for (const Kernel& kernel : op.kernels) {
+          const Case at{op, sample, number, kernel, dtype, inputs};
+          if (!selected(op_name, kernel.backend, name(dtype), std::to_string(number))) continue;
+          try {
+            const std::vector<Spec> specs = at.specs();
+            if (!refusal_of(kernel, sample.attributes, specs, deciding_dtype(specs, {})).empty()) continue;
+            failures.count();
+            body(at, failures);
+          } catch (const std::exception& error) {
+            failures.add(at, std::string("threw: ") + error.what());
+          }
+        }
+      }
+    }
+  }
+  return failures;
+}
+
+namespace {
+
+constexpr unsigned char sentinel = 0xA5;
+constexpr std::size_t guard = 512;  // bytes on each side
+
+// An output between sentinels, aligned to its element alone.
+class Guarded {
+ public:
+  Guarded(const Spec& spec, const std::string& what) : spec_(spec), what_(what) {
+    bytes_ = static_cast<std::size_t>(spec.shape.elements() * size_of(spec.dtype));
+    front_ = guard + static_cast<std::size_t>(size_of(spec.dtype));
+    memory_.assign(front_ + bytes_ + guard + Tensor::alignment, sentinel);
+    start_ = (Tensor::alignment - reinterpret_cast<std::uintptr_t>(memory_.data()) % Tensor::alignment) % Tensor::alignment;
+  }
+  View view() { return {memory_.data() + start_ + front_, spec_.shape, spec_.dtype, Layout::nchw}; }
+  Tensor value() {
+    Tensor result = Tensor::uninitialised(spec_);
+    if (bytes_ > 0) std::memcpy(result.mutable_view().data, view().data, bytes_);
+    return result;
+  }
+  std::string damage() const {
+    for (std::size_t i = 0; i < memory_.size(); ++i) {
+      if (i >= start_ + front_ && i < start_ + front_ + bytes_) continue;
+      if (memory_[i] != sentinel) return fmt::format("wrote {} bytes {} {}", i < start_ + front_ ? start_ + front_ - i : i - start_ - front_ - bytes_ + 1, i < start_ + front_ ? "before" : "after", what_);
+    }
+    return {};
+  }
+
+ private:
+  Spec spec_;
+  std::string what_;
+  std::size_t bytes_ = 0, front_ = 0, start_ = 0;
+  std::vector<unsigned char> memory_;
+};
+
+Shape with_rows(const Shape& shape, Index rows) {
+  Shape result = shape;
+  if (result.rank() > 0) result[0] = rows;
+  return result;
+}
+
+}  // namespace
+
+DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector<Tensor>& inputs, Index first, Index rows) {
+  std::vector<Spec> specs, chunk_specs;
+  for (const Tensor& input : inputs) specs.push_back(input.spec());
+  const std::uint32_t carried = rows >= 0 ? at.effect().carried : 0;
+  std::vector<Tensor> before;
+  std::vector<View> views;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    before.push_back(Tensor::uninitialised(inputs[i].spec()));
+    std::memcpy(before.back().mutable_view().data, inputs[i].view().data, static_cast<std::size_t>(inputs[i].view().bytes()));
+    const bool cut = rows >= 0 && at.sample.inputs[i].batched;
+    views.push_back(cut ? inputs[i].view().rows(first, rows) : inputs[i].view());
+    chunk_specs.push_back({views.back().shape, views.back().dtype});
+  }
+  std::vector<Guarded> outputs;
+  std::vector<View> output_views;
+  const std::vector<Spec> output_specs = at.op.shapes({at.sample.attributes, specs});
+  for (std::size_t o = 0; o < output_specs.size(); ++o) {
+    const bool cut = rows >= 0 && ((carried >> o) & 1u) != 0;
+    outputs.emplace_back(Spec{cut ? with_rows(output_specs[o].shape, rows) : output_specs[o].shape, output_specs[o].dtype}, fmt::format("output {}", o));
+  }
+  for (Guarded& output : outputs) output_views.push_back(output.view());
+  const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs}) : 0;
+  const auto room = static_cast<std::size_t>(wanted_bytes);
+  const auto release = [](unsigned char* p) { ::operator delete(p, std::align_val_t{Tensor::alignment}); };
+  const std::unique_ptr<unsigned char, decltype(release)> workspace(static_cast<unsigned char*>(::operator new(room + guard, std::align_val_t{Tensor::alignment})), release);
+  std::memset(workspace.get(), sentinel, room + guard);
+  {
+    const FloatEnvironment environment(true);
+    kernel.run({at.sample.attributes, views, output_views, first, kernel.workspace ? workspace.get() : nullptr});
+  }
+  DirectCall result;
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    result.outputs.push_back(outputs[o].value());
+    if (result.damage.empty()) result.damage = outputs[o].damage();
+  }
+  for (std::size_t i = 0; i < guard && result.damage.empty(); ++i) {
+    if (workspace.get()[room + i] != sentinel) result.damage = fmt::format("wrote {} bytes behind its workspace of {}", i + 1, room);
+  }
+  for (std::size_t i = 0; i < inputs.size() && result.damage.empty(); ++i) {
+    if (!same_bits(before[i], inputs[i])) result.damage = fmt::format("changed its input {}", i);
+  }
+  return result;
+}
+
+std::vector<Tensor> cast_all(const std::vector<Tensor>& tensors, DType dtype) {
+  std::vector<Tensor> result;
+  for (const Tensor& tensor : tensors) result.push_back(is_float(tensor.dtype()) ? tensor.cast(dtype) : tensor);
+  return result;
+}
+
+Tensor random_like(const Spec& spec, const std::string& name, bool integers) {
+  SampleInput description;
+  description.shape = spec.shape;
+  return sample_tensor(name, 0, 0, description, {table_seed, spec.dtype, integers});
+}
+
+std::optional<std::string> differ(const Tensor& got, const Tensor& wanted, double factor, const Tensor& magnitude) {
+  if (got.shape() != wanted.shape()) return fmt::format("shape {}, wanted {}", got.shape().text(), wanted.shape().text());
+  const bool exact = !is_float(got.dtype());
+  double largest = 0;
+  for (Index i = 0; i < wanted.elements(); ++i) {
+    if (const double value = std::abs(wanted.at(i)); std::isfinite(value)) largest = std::max(largest, value);
+  }
+  for (Index i = 0; i < wanted.elements(); ++i) {
+    const double a = got.at(i), b = wanted.at(i);
+    const double bound = exact ? 0.0 : factor * (std::abs(b) + largest + (magnitude ? std::abs(magnitude.at(i)) : 0.0));
+    const bool agree = std::isnan(b) ? std::isnan(a) : std::isinf(b) ? a == b : std::abs(a - b) <= bound;
+    if (!agree) return fmt::format("at index {} {} of {}: {:.9g}, wanted {:.9g} +- {:.2g}", i, position_text(wanted.shape(), i), got.shape().text(), a, b, bound);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor, const std::vector<Tensor>& magnitude) {
+  if (got.size() != wanted.size()) return fmt::format("{} values, wanted {}", got.size(), wanted.size());
+  for (std::size_t o = 0; o < got.size(); ++o) {
+    if (const auto what = differ(got[o], wanted[o], factor, magnitude.empty() ? Tensor() : magnitude[o])) return fmt::format("value {} {}", o, *what);
+  }
+  return std::nullopt;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.spec() == b.spec() && std::memcmp(a.view().data, b.view().data, static_cast<std::size_t>(a.view().bytes())) == 0;
+}
+
+double rounding_factor(const Case& at, double units) {
+  double elements = 0;
+  for (const Tensor& input : at.inputs) elements += static_cast<double>(input.elements());
+  return (at.dtype == DType::f32 ? 1.2e-7 : 2.3e-16) * units * (8 + std::sqrt(elements));
+}
+
+}  // namespace wengert::test
