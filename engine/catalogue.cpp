@@ -32,7 +32,8 @@ void Catalogue::add(Op op) {
 void Catalogue::replace(Op op) {
   check_complete(op);
   at(op.name);
-  ops_[op.name] = std::make_shared<const Op>(std::move(op));
+  std::shared_ptr<const Op>& place = ops_[op.name];  // before op, and its name with it, is moved from
+  place = std::make_shared<const Op>(std::move(op));
 }
 
 void Catalogue::add_kernel(const std::string& name, Kernel kernel) {

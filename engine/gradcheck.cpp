@@ -8,58 +8,27 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
+#include <wengert/engine/weighted_function.hpp>
 
 namespace wengert {
 
 namespace {
-
-using Values = std::vector<double>;
-
-Values values_of(const Tensor& tensor) {
-  const Tensor wide = tensor.cast(DType::f64);
-  const std::span<const double> all = wide.values<double>();
-  return {all.begin(), all.end()};
-}
-
-double root_mean_square(const Values& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
-  return values.empty() ? 0.0 : std::sqrt(sum / static_cast<double>(values.size()));
-}
-
-// Entries of 0.5 to 1.5 in magnitude, so that no entry hides; small integers where differences are compared exactly.
-Values random_values(std::size_t count, const RandomStream& random, bool integers) {
-  Values values(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const double u = random.uniform(static_cast<Index>(i));
-    const double spread = u < 0.5 ? 2 * u : 2 * u - 1;
-    const double magnitude = integers ? (spread < 0.5 ? 1.0 : 2.0) : 0.5 + spread;
-    values[i] = u < 0.5 ? -magnitude : magnitude;
-  }
-  return values;
-}
 
 bool all_integers(const Values& values, DType dtype) {
   const double exact = dtype == DType::f64 ? 0x1p53 : 0x1p24;
   return std::all_of(values.begin(), values.end(), [exact](double value) { return value == std::trunc(value) && std::abs(value) < exact; });
 }
 
-// A change of every input at once; an empty one leaves its input as it is.
-using Direction = std::vector<Values>;
-
 class FunctionCheck {
  public:
-  FunctionCheck(const GradcheckFunction& function, std::vector<GradcheckInput> inputs, const GradcheckOptions& options, const GradcheckSubject& subject)
-      : function_(function), inputs_(std::move(inputs)), options_(options), subject_(subject) {}
+  FunctionCheck(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, const GradcheckSubject& subject)
+      : function_(function, inputs, options, subject.multilinear), inputs_(inputs), options_(options), subject_(subject) {}
 
   GradcheckReport run() {
-    differentiate();
-    const bool anything = std::any_of(weights_.begin(), weights_.end(), [](const Values& weights) { return !weights.empty(); });
-    const bool to_move = std::any_of(gradients_.begin(), gradients_.end(), [](const Values& values) { return !values.empty(); });
-    if (!anything || !to_move) return report_;
+    if (function_.empty()) return report_;
     for (std::size_t i = 0; i < inputs_.size() && !enough(); ++i) {
       if (options_.only_input >= 0 && options_.only_input != static_cast<Index>(i)) continue;
-      if (!gradients_[i].empty()) check_input(i);
+      if (!gradients()[i].empty()) check_input(i);
     }
     if (options_.only_input < 0 && !subject_.multilinear) {
       for (int d = 0; d < std::min(options_.directions, 2) && !enough(); ++d) {
@@ -77,123 +46,32 @@ class FunctionCheck {
   }
 
  private:
-  bool varies(std::size_t input) const { return inputs_[input].vary && is_float(inputs_[input].value.dtype()); }
   bool enough() const { return report_.failed >= options_.most_failures; }
   RandomStream random(const std::string& what) const { return random_stream(options_.seed, what); }
-
-  std::vector<Var> leaves(Tape& tape, const std::vector<Tensor>& values) const {
-    std::vector<Var> vars;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const GradcheckInput& input = inputs_[i];
-      if (input.batched) vars.push_back(tape.batch(values[i], input.name, nullptr));
-      else vars.push_back(varies(i) ? tape.variable(values[i], input.name, nullptr) : tape.constant(values[i], input.name, nullptr));
-    }
-    return vars;
-  }
-
-  Tape new_tape() const { return options_.catalogue != nullptr ? Tape(*options_.catalogue) : Tape(); }
-
-  static std::vector<Var> floating(const std::vector<Var>& vars) {
-    std::vector<Var> result;
-    std::copy_if(vars.begin(), vars.end(), std::back_inserter(result), [](const Var& var) { return is_float(var.dtype()); });
-    return result;
-  }
-
-  // The function's value, the weights of its entries that make it a scalar, and the analytic gradients of that.
-  void differentiate() {
-    Tape tape = new_tape();
-    std::vector<Tensor> values;
-    for (const GradcheckInput& input : inputs_) values.push_back(input.value);
-    const std::vector<Var> vars = leaves(tape, values), outputs = floating(function_(vars));
-    gradients_.resize(inputs_.size());
-    points_.resize(inputs_.size());
-    if (outputs.empty()) return;
-    dtype_ = outputs[0].dtype();
-    std::vector<Var> wrt, cotangents;
-    for (std::size_t i = 0; i < vars.size(); ++i) {
-      if (varies(i)) wrt.push_back(vars[i]);
-    }
-    for (const Var& output : outputs) {
-      values_.push_back(values_of(output.value()));
-      const Values weights = random_values(values_.back().size(), random(fmt::format("weights {}", weights_.size())), subject_.multilinear);
-      const Tensor cotangent = Tensor::copy(weights.data(), output.shape()).cast(output.dtype());
-      weights_.push_back(values_of(cotangent));
-      cotangents.push_back(output.batched() ? tape.batch(cotangent) : tape.constant(cotangent));
-    }
-    GradientOptions gradient_options;
-    gradient_options.cotangents = cotangents;
-    gradient_options.zero_unused = true;
-    const std::vector<Var> found = wengert::gradients(outputs, wrt, gradient_options);
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      if (!varies(i)) continue;
-      points_[i] = values_of(inputs_[i].value);
-      gradients_[i] = values_of(found[next++].value());
-    }
-    measure_rounding();
-  }
-
-  // What rounding of outputs and inputs leaves in a difference.
-  void measure_rounding() {
-    const double epsilon = SlopePrecision::of(dtype_).epsilon;
-    double outputs = 0, inputs = 0;
-    for (std::size_t o = 0; o < values_.size(); ++o) {
-      for (std::size_t i = 0; i < values_[o].size(); ++i) outputs += std::pow(values_[o][i] * weights_[o][i], 2);
-    }
-    for (std::size_t k = 0; k < gradients_.size(); ++k) {
-      for (std::size_t i = 0; i < gradients_[k].size(); ++i) inputs += std::pow(points_[k][i] * gradients_[k][i], 2);
-    }
-    rounding_ = epsilon * (2 * std::sqrt(outputs) + std::sqrt(inputs));
-    if (!std::isfinite(rounding_)) rounding_ = epsilon;  // non-finite gradients fail by themselves
-  }
-
-  std::vector<Values> evaluate(const Direction& direction, double step) const {
-    std::vector<Tensor> values;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      if (direction[i].empty()) {
-        values.push_back(inputs_[i].value);
-        continue;
-      }
-      Values moved = points_[i];
-      for (std::size_t e = 0; e < moved.size(); ++e) moved[e] += step * direction[i][e];
-      values.push_back(Tensor::copy(moved.data(), inputs_[i].value.shape()).cast(inputs_[i].value.dtype()));
-    }
-    Tape tape = new_tape();
-    std::vector<Values> result;
-    for (const Var& output : floating(function_(leaves(tape, values)))) result.push_back(values_of(output.value()));
-    return result;
-  }
-
-  // Summed entry by entry: entries that do not change leave nothing, however large they are.
-  Differences differences(const Direction& direction, double step) const {
-    const std::vector<Values> after = evaluate(direction, step), before = evaluate(direction, -step);
-    long double right = 0, left = 0;
-    for (std::size_t o = 0; o < values_.size(); ++o) {
-      for (std::size_t i = 0; i < values_[o].size(); ++i) {
-        right += static_cast<long double>(weights_[o][i] * (after[o][i] - values_[o][i]));
-        left += static_cast<long double>(weights_[o][i] * (values_[o][i] - before[o][i]));
-      }
-    }
-    return {static_cast<double>(right), static_cast<double>(left)};
-  }
+  const std::vector<Values>& gradients() const { return function_.gradients(); }
+  const Values& point(std::size_t input) const { return function_.points()[input]; }
+  DType dtype() const { return function_.dtype(); }
 
   Values random_direction(std::size_t input, const std::string& name) const {
-    if (gradients_[input].empty()) return {};
-    Values values = random_values(points_[input].size(), random(fmt::format("{} of input {}", name, input)), subject_.multilinear);
-    const double size = root_mean_square(points_[input]);
-    if (!subject_.multilinear && size > 0) {
-      for (double& value : values) value *= size;
-    }
+    if (gradients()[input].empty()) return {};
+    Values values = random_values(point(input).size(), random(fmt::format("{} of input {}", name, input)), subject_.multilinear);
+    for (double& value : values) value *= scale_of(input);
     return values;
   }
 
+  // The size of a step in an input: what it holds, or 1 where it holds zeros.
+  double scale_of(std::size_t input) const {
+    const double size = root_mean_square(point(input));
+    return subject_.multilinear || size == 0 ? 1.0 : std::max(size, smallest_step());
+  }
+  double smallest_step() const { return dtype() == DType::f64 ? 1e-290 : 1e-28; }  // fractions of it are still normal numbers
+
   Direction along_entry(std::size_t input, std::size_t entry) const {
     Direction direction(inputs_.size());
-    direction[input].assign(points_[input].size(), 0.0);
-    const double value = std::abs(points_[input][entry]), size = root_mean_square(points_[input]);
+    direction[input].assign(point(input).size(), 0.0);
+    const double value = std::abs(point(input)[entry]), scale = scale_of(input);
     constexpr double tiny = 1e-3;  // an entry so much smaller than the others moves on their scale
-    const double scale = value > tiny * size ? value : size > 0 ? size : 1.0;
-    direction[input][entry] = subject_.multilinear ? 1.0 : scale;
+    direction[input][entry] = !subject_.multilinear && value > tiny * scale ? std::max(value, smallest_step()) : scale;
     return direction;
   }
 
@@ -203,14 +81,14 @@ class FunctionCheck {
       direction[input] = random_direction(input, fmt::format("direction {}", d));
       check(direction, static_cast<Index>(input), -1);
     }
-    const auto count = static_cast<Index>(points_[input].size());
+    const auto count = static_cast<Index>(point(input).size());
     std::vector<Index> entries;
     const auto take = [&](Index entry) {
       const bool room = static_cast<Index>(entries.size()) < std::min<Index>(options_.entries, count);
       if (room && std::find(entries.begin(), entries.end(), entry) == entries.end()) entries.push_back(entry);
     };
     take(0);
-    const Values& slopes = gradients_[input];
+    const Values& slopes = gradients()[input];
     const auto steepest = std::max_element(slopes.begin(), slopes.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
     take(steepest - slopes.begin());
     const RandomStream chosen = random(fmt::format("entries of input {}", input));
@@ -231,7 +109,7 @@ class FunctionCheck {
     for (std::size_t i = 0; i < direction.size(); ++i) {
       for (std::size_t e = 0; e < direction[i].size(); ++e) {
         if (direction[i][e] == 0) continue;
-        const double term = gradients_[i][e] * direction[i][e];
+        const double term = gradients()[i][e] * direction[i][e];
         outcome.analytic += term;
         magnitude += std::abs(term);
       }
@@ -239,27 +117,27 @@ class FunctionCheck {
     if (subject_.multilinear) {
       outcome.judged = exactly(outcome.analytic, magnitude, direction);
     } else {
-      const auto along = [&](double step) { return differences(direction, step); };
-      outcome.judged = judge_along(outcome.analytic, magnitude, along, rounding_, SlopePrecision::of(dtype_));
+      const auto along = [&](double step) { return function_.differences(direction, step); };
+      outcome.judged = judge_along(outcome.analytic, magnitude, along, function_.rounding(), SlopePrecision::of(dtype()));
     }
     return outcome;
   }
 
   // Step 1: a function that is linear in the moved input has no truncation error, and none of rounding where all is integer.
   JudgedSlope exactly(double analytic, double magnitude, const Direction& direction) const {
-    const Differences change = differences(direction, 1.0);
+    const Differences change = function_.differences(direction, 1.0);
     JudgedSlope result;
     result.slope = {(change.right + change.left) / 2, change.left, change.right, change.right - change.left, 0, 1.0, true};
     const auto integers = [this](const std::vector<Values>& all) {
-      return std::all_of(all.begin(), all.end(), [this](const Values& values) { return all_integers(values, dtype_); });
+      return std::all_of(all.begin(), all.end(), [this](const Values& values) { return all_integers(values, dtype()); });
     };
     double bound = 0;
-    if (!integers(values_) || !integers(gradients_)) {  // it has coefficients such as 1/3
+    if (!integers(function_.values()) || !integers(gradients())) {  // it has coefficients such as 1/3
       double values = 0;
-      for (std::size_t o = 0; o < values_.size(); ++o) {
-        for (std::size_t i = 0; i < values_[o].size(); ++i) values += std::abs(values_[o][i] * weights_[o][i]);
+      for (std::size_t o = 0; o < function_.values().size(); ++o) {
+        for (std::size_t i = 0; i < function_.values()[o].size(); ++i) values += std::abs(function_.values()[o][i] * function_.weights()[o][i]);
       }
-      bound = 32 * SlopePrecision::of(dtype_).epsilon * (magnitude + values);
+      bound = 32 * SlopePrecision::of(dtype()).epsilon * (magnitude + values);
     }
     const bool agree = std::abs(analytic - change.right) <= bound && std::abs(analytic - change.left) <= bound;
     result.slope.error = bound;
@@ -352,14 +230,10 @@ class FunctionCheck {
     return finding;
   }
 
-  const GradcheckFunction& function_;
-  std::vector<GradcheckInput> inputs_;
-  GradcheckOptions options_;
-  GradcheckSubject subject_;
-  DType dtype_ = DType::f64;
-  std::vector<Values> values_, weights_;      // of the floating outputs
-  std::vector<Values> points_, gradients_;    // of the inputs; empty for integer ones
-  double rounding_ = 0;
+  WeightedFunction function_;
+  const std::vector<GradcheckInput>& inputs_;
+  const GradcheckOptions& options_;
+  const GradcheckSubject& subject_;
   GradcheckReport report_;
 };
 

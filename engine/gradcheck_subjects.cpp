@@ -76,7 +76,7 @@ GradcheckReport check_op(const Catalogue& catalogue, const std::string& op_name,
   const bool constant = op.smoothness == Op::Smoothness::constant;
   const bool exact = op.smoothness == Op::Smoothness::multilinear && options.order == 1;
   GradcheckReport report;
-  if (constant && (op.alias || options.order > 1)) return report;  // the identity that stops the gradient on purpose
+  if (constant && (op.stops_gradient || options.order > 1)) return report;
   const auto cases = static_cast<Index>(samples.size());
   if (options.only_case >= cases) fail(fmt::format("[{}] has {} sample cases, counted from 0; there is no case {}", op.name, cases, options.only_case));
   GradcheckOptions own = options;

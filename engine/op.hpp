@@ -98,6 +98,7 @@ struct Op {
   Smoothness smoothness = Smoothness::smooth;
   bool broadcasts = false;       // inputs broadcast to the output: the sweep sums their gradients back to their shape
   bool starts_batch = false;     // its attributes may say that an output carries the batch though no input does
+  bool stops_gradient = false;   // constant though its value depends on its inputs: stop_gradient, optimiser updates
   bool alias = false;            // output 0 is input 0 with another shape: no kernel runs in eager mode
   Keeps keeps = {};
   // Output specs; throws Error("wanted ..., got ...") where inputs or attributes do not fit.

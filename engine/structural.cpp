@@ -211,6 +211,7 @@ Op make_identity(const char* name, const char* summary, Op::Smoothness smoothnes
   op.name = name;
   op.summary = summary;
   op.smoothness = smoothness;
+  op.stops_gradient = smoothness == Op::Smoothness::constant;
   op.alias = true;
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent()}; };

@@ -36,7 +36,7 @@ struct Pool2dOptions {
 };
 
 // The geometry for x (N,C,H,W). Throws Error("wanted ..., got ..."): x of another rank, a window larger than the padded input,
-// sizes below 1, negative padding, or windows that would hold padding only.
+// sizes below 1, negative padding, or windows that would hold padding only; checked_at() of ops/support.hpp adds the caller.
 PoolGeometry resolve(const Pool2dOptions& options, const Shape& x);
 
 // What pooling ops carry.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
 
 namespace wengert {
@@ -13,6 +14,17 @@ Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = 
 
 // Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
 [[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
+
+// body(), whose errors come out as fail_at() has them: for checks that ops share and that do not know their caller.
+template <class Body>
+auto checked_at(const At& at, const std::string& op, Body&& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    if (error.what()[0] == '[') throw;
+    fail_at(at, op, error.what());
+  }
+}
 
 // An axis counted from the front; a negative one counts from the end. Throws Error outside [-rank, rank).
 int front_axis(const At& at, const std::string& op, int axis, int rank);

@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/gradcheck.hpp>
 #include <wengert/engine/gradients.hpp>
+#include <wengert/engine/structural.hpp>
 #include <wengert/ops/catalogue.hpp>
 #include <wengert/ops/reduce.hpp>
 
@@ -60,7 +62,7 @@ TEST_CASE("a custom op passes every check of the table") {
   only.add(app::swish_op());
   for (const test::NamedCheck& named : test::all_checks()) {
     const test::TableResult result = named.check(only);
-    for (const std::string& failure : result.failures) FAIL_CHECK(std::string(named.name) + ": " + failure);
+    for (const std::string& failure : result.failures) FAIL_CHECK((std::string(named.name) + ": " + failure));
   }
 }
 

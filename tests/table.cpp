@@ -1,36 +1,15 @@
+// The checks that call kernels directly.
 #include "table.hpp"
 
-#include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
-#include <mutex>
-#include <thread>
 
 #include <fmt/format.h>
-
-#include <wengert/engine/context.hpp>
-#include <wengert/engine/error.hpp>
-#include <wengert/engine/gradcheck.hpp>
-#include <wengert/engine/gradients.hpp>
 
 #include "table_case.hpp"
 
 namespace wengert::test {
 
 namespace {
-
-bool multilinear(const Case& at) { return at.op.smoothness == Op::Smoothness::multilinear; }
-bool constant(const Case& at) { return at.op.smoothness == Op::Smoothness::constant; }
-
-bool all_integers(const std::vector<Tensor>& tensors) {
-  for (const Tensor& tensor : tensors) {
-    for (Index i = 0; i < tensor.elements(); ++i) {
-      if (const double value = tensor.at(i); value != std::trunc(value)) return false;
-    }
-  }
-  return true;
-}
 
 std::vector<Tensor> magnitudes(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> result;
@@ -48,105 +27,6 @@ std::vector<Tensor> magnitudes(const std::vector<Tensor>& tensors) {
   return result;
 }
 
-// An op called on a tape, as users call it.
-struct Recorded {
-  std::vector<Var> inputs, outputs;
-
-  Recorded(const Catalogue& catalogue, const Case& at, const std::vector<Tensor>& values, bool as_batch = true) {
-    Tape tape(catalogue);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      inputs.push_back(as_batch && at.sample.inputs[i].batched ? tape.batch(values[i]) : tape.variable(values[i]));
-    }
-    CallOptions options;
-    options.tape = &tape;
-    outputs = apply(at.op, at.sample.attributes, inputs, options);
-  }
-
-  std::vector<Tensor> values() const { return values_of(outputs); }
-
-  static std::vector<Tensor> values_of(const std::vector<Var>& vars) {
-    std::vector<Tensor> result;
-    for (const Var& var : vars) result.push_back(var.value());
-    return result;
-  }
-
-  // Of the floating inputs, for random cotangents that depend on the output's shape alone.
-  std::vector<Tensor> gradients(bool integers = false) const {
-    std::vector<Var> ys, wrt, cotangents;
-    for (const Var& output : outputs) {
-      if (!is_float(output.dtype())) continue;
-      ys.push_back(output);
-      const Tensor cotangent = random_like(output.spec(), fmt::format("cotangent {}", ys.size()), integers);
-      Tape tape = output.tape();
-      cotangents.push_back(output.batched() ? tape.batch(cotangent) : tape.constant(cotangent));
-    }
-    for (const Var& input : inputs) {
-      if (is_float(input.dtype())) wrt.push_back(input);
-    }
-    if (ys.empty()) return {};
-    GradientOptions options;
-    options.cotangents = cotangents;
-    options.zero_unused = true;
-    return values_of(wengert::gradients(ys, wrt, options));
-  }
-};
-
-// The case's kernel for every op that has one of that backend, the others as they come.
-std::string choice_of(const Case& at) { return at.kernel.backend + ",auto"; }
-
-// A parallel executor that starts threads for every call: plain, and independent of the one under test.
-class ThreadExecutor final : public Executor {
- public:
-  explicit ThreadExecutor(int count) : count_(count) {}
-  int workers() const override { return count_; }
-  void run(Index tasks, const std::function<void(Index, int)>& body) override {
-    std::atomic<Index> next{0};
-    std::exception_ptr thrown;
-    std::mutex mutex;
-    std::vector<std::thread> threads;
-    for (int worker = 0; worker < count_; ++worker) {
-      threads.emplace_back([&, worker] {
-        try {
-          for (Index task = next++; task < tasks; task = next++) body(task, worker);
-        } catch (...) {
-          const std::lock_guard lock(mutex);
-          thrown = std::current_exception();
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    if (thrown) std::rethrow_exception(thrown);
-  }
-
- private:
-  int count_;
-};
-
-bool all_same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_bits);
-}
-
-TableResult run_gradcheck(const Catalogue& catalogue, int order) {
-  Failures failures;
-  for (const std::string& name : catalogue.names()) {
-    if (!selected(name)) continue;
-    GradcheckOptions options;
-    options.seed = table_seed;
-    options.order = order;
-    options.only_case = selected_number();
-    options.directions = 2;
-    options.entries = 3;
-    try {
-      const GradcheckReport report = check_op(catalogue, name, options);
-      failures.count();
-      for (const GradcheckFinding& finding : report.findings) failures.add(finding.text());
-    } catch (const std::exception& error) {
-      failures.add(fmt::format("[{}] threw: {}", name, error.what()));
-    }
-  }
-  return failures.take();
-}
-
 }  // namespace
 
 TableResult check_values(const Catalogue& catalogue) {
@@ -154,12 +34,12 @@ TableResult check_values(const Catalogue& catalogue) {
     const Kernel& naive = at.op.kernels.front();
     const std::vector<Tensor> wide = cast_all(at.inputs, DType::f64);
     const std::vector<Tensor> wanted = call_directly(at, naive, wide).outputs;
-    const std::vector<Tensor> sizes = multilinear(at) ? call_directly(at, naive, magnitudes(wide)).outputs : std::vector<Tensor>();
+    const std::vector<Tensor> sizes = at.multilinear() ? call_directly(at, naive, magnitudes(wide)).outputs : std::vector<Tensor>();
     failures.add(at, differ(call_directly(at, at.kernel, at.inputs).outputs, wanted, rounding_factor(at, 4), sizes));
   };
   TableResult result = for_each_case(catalogue, body).take();
   const auto exact = [](const Case& at, Failures& failures) {
-    if (!multilinear(at)) return;
+    if (!at.multilinear()) return;
     const std::vector<Tensor> wanted = call_directly(at, at.op.kernels.front(), cast_all(at.inputs, DType::f64)).outputs;
     if (all_integers(wanted)) failures.add(at, differ(call_directly(at, at.kernel, at.inputs).outputs, wanted, 0));
   };
@@ -168,71 +48,14 @@ TableResult check_values(const Catalogue& catalogue) {
   return result;
 }
 
-TableResult check_gradients(const Catalogue& catalogue) {
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (constant(at)) return;
-    std::vector<Tensor> wanted, got;
-    {
-      const KernelScope scope("naive");
-      wanted = Recorded(catalogue, at, cast_all(at.inputs, DType::f64)).gradients();
-    }
-    {
-      const KernelScope scope(choice_of(at));
-      got = Recorded(catalogue, at, at.inputs).gradients();
-    }
-    failures.add(at, differ(got, wanted, rounding_factor(at, 16)));
-  }).take();
-}
-
-TableResult check_slopes(const Catalogue& catalogue) { return run_gradcheck(catalogue, 1); }
-TableResult check_second_order(const Catalogue& catalogue) { return run_gradcheck(catalogue, 2); }
-
-TableResult check_adjoint(const Catalogue& catalogue) {
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (!multilinear(at)) return;
-    const KernelScope scope(choice_of(at));
-    const Recorded call(catalogue, at, at.inputs);
-    const std::vector<Tensor> outputs = call.values(), gradients = call.gradients(true);
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < at.inputs.size(); ++i) {
-      if (!is_float(at.inputs[i].dtype())) continue;
-      const Tensor& gradient = gradients[next++];
-      std::vector<Tensor> without = at.inputs;
-      without[i] = Tensor::zeros(at.inputs[i].shape(), at.inputs[i].dtype());
-      const std::vector<Tensor> rest = Recorded(catalogue, at, without).values();
-      double forward = 0, backward = 0, size = 0;
-      for (std::size_t o = 0; o < outputs.size(); ++o) {
-        const Tensor cotangent = random_like(outputs[o].spec(), fmt::format("cotangent {}", o + 1), true);
-        for (Index e = 0; e < outputs[o].elements(); ++e) {
-          forward += cotangent.at(e) * (outputs[o].at(e) - rest[o].at(e));
-          size += std::abs(cotangent.at(e)) * (std::abs(outputs[o].at(e)) + std::abs(rest[o].at(e)));
-        }
-      }
-      for (Index e = 0; e < gradient.elements(); ++e) backward += gradient.at(e) * at.inputs[i].at(e);
-      const double bound = all_integers(outputs) && all_integers(gradients) ? 0.0 : rounding_factor(at, 4) * size;
-      if (!(std::abs(forward - backward) <= bound)) {
-        failures.add(at, fmt::format("input {}: <u, A x> = {:.9g}, <A' u, x> = {:.9g}, bound {:.2g}", i, forward, backward, bound));
-      }
-    }
-  }, true).take();
-}
-
 TableResult check_batch_rule(const Catalogue& catalogue) {
   return for_each_case(catalogue, [](const Case& at, Failures& failures) {
     const Index batch = at.batch();
     if (batch < 2) return;
+    if (const std::string wrong = contradiction(at); !wrong.empty()) return failures.add(at, wrong);
     const BatchEffect effect = at.effect();
-    const std::vector<Tensor> whole = call_directly(at, at.kernel, at.inputs).outputs;
-    for (std::size_t o = 0; o < whole.size(); ++o) {
-      const bool carries = ((effect.carried >> o) & 1u) != 0;
-      if (carries && (whole[o].shape().rank() == 0 || whole[o].shape()[0] != batch)) {
-        failures.add(at, fmt::format("output {} {} is said to carry a batch of {}", o, whole[o].spec().text(), batch));
-        return;
-      }
-      if (!carries && effect.kind == BatchEffect::Kind::per_image) failures.add(at, fmt::format("output {} is per image and does not carry the batch", o));
-      if (carries && effect.kind == BatchEffect::Kind::sums) failures.add(at, fmt::format("output {} is a sum over images and carries the batch", o));
-    }
     if (effect.kind == BatchEffect::Kind::mixes) return;
+    const std::vector<Tensor> whole = call_directly(at, at.kernel, at.inputs).outputs;
     const Index half = batch / 2;
     const std::vector<Tensor> first = call_directly(at, at.kernel, at.inputs, 0, half).outputs;
     const std::vector<Tensor> second = call_directly(at, at.kernel, at.inputs, half, batch - half).outputs;
@@ -249,24 +72,6 @@ TableResult check_batch_rule(const Catalogue& catalogue) {
       joined.push_back(Tensor::copy(values.data(), whole[o].shape()).cast(whole[o].dtype()));
     }
     failures.add(at, differ(joined, whole, rounding_factor(at, 4)));
-  }).take();
-}
-
-TableResult check_executor(const Catalogue& catalogue) {
-  const auto parallel = std::make_shared<ThreadExecutor>(3);
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (at.batch() <= chunk_size(at.batch())) return;
-    const KernelScope scope(choice_of(at));
-    const Recorded whole(catalogue, at, at.inputs, false), chunked(catalogue, at, at.inputs);
-    failures.add(at, differ(chunked.values(), whole.values(), rounding_factor(at, 4)));
-    const std::vector<Tensor> gradients = constant(at) ? std::vector<Tensor>() : chunked.gradients();
-    if (!constant(at)) {
-      if (const auto what = differ(gradients, whole.gradients(), rounding_factor(at, 16))) failures.add(at, "gradients: " + *what);
-    }
-    const ExecutorScope executor_scope(parallel);
-    const Recorded threaded(catalogue, at, at.inputs);
-    if (!all_same_bits(threaded.values(), chunked.values())) failures.add(at, std::string("three threads give other bits than one"));
-    if (!constant(at) && !all_same_bits(threaded.gradients(), gradients)) failures.add(at, std::string("three threads give gradients of other bits than one"));
   }).take();
 }
 
@@ -289,7 +94,7 @@ TableResult check_non_finite(const Catalogue& catalogue) {
           for (Index e = 0; e < got[o].elements(); ++e) {
             const double a = got[o].at(e), b = wanted[o].at(e);
             // A kernel that pads with zeros may make a NaN of 0 times infinity, so sums of products only must not lose one.
-            const bool agree = multilinear(at) ? std::isfinite(b) || !std::isfinite(a) : std::isnan(a) == std::isnan(b) && (std::isnan(a) || std::isinf(a) == std::isinf(b));
+            const bool agree = at.multilinear() ? std::isfinite(b) || !std::isfinite(a) : std::isnan(a) == std::isnan(b) && (std::isnan(a) || std::isinf(a) == std::isinf(b));
             if (agree) continue;
             failures.add(at, fmt::format("{} at index {} of input {}: output {} at index {} is {}, naive has {}", strange, place, i, o, e, a, b));
             return;
@@ -300,57 +105,6 @@ TableResult check_non_finite(const Catalogue& catalogue) {
   }).take();
 }
 
-TableResult check_refusals(const Catalogue& catalogue) {
-  Failures failures;
-  for (const std::string& op_name : catalogue.names()) {
-    const Op& op = catalogue.at(op_name);
-    const std::vector<Sample> samples = op.samples();
-    for (const Kernel& kernel : op.kernels) {
-      if (!selected(op_name, kernel.backend)) continue;
-      std::vector<DType> reached;
-      for (Index number = 0; number < static_cast<Index>(samples.size()); ++number) {
-        for (const DType dtype : {DType::f32, DType::f64}) {
-          const Case at{op, samples[static_cast<std::size_t>(number)], number, kernel, dtype, sample_tensors(op, samples, number, {table_seed, dtype})};
-          const std::vector<Spec> specs = at.specs();
-          const DType deciding = deciding_dtype(specs, {});
-          const std::string reason = refusal_of(kernel, at.sample.attributes, specs, deciding);
-          if (reason.empty()) {
-            reached.push_back(deciding);
-            continue;
-          }
-          if (op.alias) continue;  // no kernel of it runs in eager mode
-          failures.count();
-          std::string message = "no error";
-          try {
-            const KernelScope scope(kernel.backend);
-            Recorded(catalogue, at, at.inputs);
-          } catch (const Error& error) {
-            message = error.what();
-          }
-          const std::string wanted = kernel.refuse ? kernel.refuse({at.sample.attributes, specs}) : std::string();
-          if (message.find(wanted.empty() ? std::string(name(deciding)) : wanted) == std::string::npos) {
-            failures.add(at, "refuses because " + reason + ", but the error is: " + message);
-          }
-          try {
-            const KernelScope scope(kernel.backend + ",auto");
-            Recorded(catalogue, at, at.inputs);
-          } catch (const std::exception& error) {
-            failures.add(at, std::string("finds no other kernel: ") + error.what());
-          }
-        }
-      }
-      for (const DType dtype : kernel.dtypes) {
-        const bool can = dtype == DType::f32 || dtype == DType::f64;
-        if (can && std::find(reached.begin(), reached.end(), dtype) == reached.end()) {
-          failures.add(fmt::format("[{}/{}/{}] no sample reaches this kernel", op_name, kernel.backend, name(dtype)));
-        }
-      }
-      if (reached.empty()) failures.add(fmt::format("[{}/{}] no sample reaches this kernel", op_name, kernel.backend));
-    }
-  }
-  return failures.take();
-}
-
 TableResult check_sentinels(const Catalogue& catalogue) {
   return for_each_case(catalogue, [](const Case& at, Failures& failures) {
     const auto intact = [&](const DirectCall& call) {
@@ -358,7 +112,7 @@ TableResult check_sentinels(const Catalogue& catalogue) {
     };
     intact(call_directly(at, at.kernel, at.inputs));
     const Index batch = at.batch();
-    if (batch < 2 || at.effect().kind == BatchEffect::Kind::mixes) return;
+    if (batch < 2 || at.effect().kind == BatchEffect::Kind::mixes || !contradiction(at).empty()) return;
     intact(call_directly(at, at.kernel, at.inputs, 1, batch - 1));
     intact(call_directly(at, at.kernel, at.inputs, batch - 1, 1));
   }).take();
@@ -366,7 +120,7 @@ TableResult check_sentinels(const Catalogue& catalogue) {
 
 TableResult check_empty_batch(const Catalogue& catalogue) {
   return for_each_case(catalogue, [](const Case& at, Failures& failures) {
-    if (at.batch() < 0 || at.effect().kind == BatchEffect::Kind::mixes) return;
+    if (at.batch() < 0 || at.effect().kind == BatchEffect::Kind::mixes || !contradiction(at).empty()) return;
     const DirectCall call = call_directly(at, at.kernel, at.inputs, 0, 0);
     if (!call.damage.empty()) failures.add(at, call.damage);
     if (at.effect().kind != BatchEffect::Kind::sums) return;

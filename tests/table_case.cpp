@@ -234,4 +234,41 @@ double rounding_factor(const Case& at, double units) {
   return (at.dtype == DType::f32 ? 1.2e-7 : 2.3e-16) * units * (8 + std::sqrt(elements));
 }
 
+bool all_integers(const std::vector<Tensor>& tensors) {
+  for (const Tensor& tensor : tensors) {
+    for (Index i = 0; i < tensor.elements(); ++i) {
+      if (const double value = tensor.at(i); value != std::trunc(value)) return false;
+    }
+  }
+  return true;
+}
+
+std::string contradiction(const Case& at) {
+  const BatchEffect effect = at.effect();
+  const std::vector<Spec> specs = at.specs();
+  const std::vector<Spec> whole = at.op.shapes({at.sample.attributes, specs});
+  const Index batch = at.batch(), half = batch / 2;
+  std::vector<Spec> halves = specs, part;
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    if (at.sample.inputs[i].batched) halves[i].shape[0] = half;
+  }
+  try {
+    part = at.op.shapes({at.sample.attributes, halves});
+  } catch (const Error&) {
+    part = whole;  // its attributes hold the whole batch: nothing to learn
+  }
+  for (std::size_t o = 0; o < whole.size(); ++o) {
+    const bool carries = ((effect.carried >> o) & 1u) != 0;
+    if (carries && (whole[o].shape.rank() == 0 || whole[o].shape[0] != batch)) {
+      return fmt::format("output {} {} is said to carry a batch of {}", o, whole[o].text(), batch);
+    }
+    if (!carries && effect.kind == BatchEffect::Kind::per_image) return fmt::format("output {} is per image and does not carry the batch", o);
+    if (carries && effect.kind == BatchEffect::Kind::sums) return fmt::format("output {} is a sum over images and carries the batch", o);
+    if (effect.kind == BatchEffect::Kind::sums && part[o] != whole[o]) {
+      return fmt::format("output {} is a sum over images and {} for {} images, {} for {}", o, whole[o].text(), batch, part[o].text(), half);
+    }
+  }
+  return {};
+}
+
 }  // namespace wengert::test

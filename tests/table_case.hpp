@@ -28,6 +28,8 @@ struct Case {
   std::uint32_t batched() const;                // bit i: input i carries the batch
   Index batch() const;                          // rows of the batch, or -1: none, or inputs that disagree
   BatchEffect effect() const;                   // meaningful where batched() is not 0
+  bool multilinear() const { return op.smoothness == Op::Smoothness::multilinear; }
+  bool constant() const { return op.smoothness == Op::Smoothness::constant; }
 };
 
 class Failures {
@@ -68,6 +70,11 @@ Tensor random_like(const Spec& spec, const std::string& name, bool integers = fa
 std::optional<std::string> differ(const Tensor& got, const Tensor& wanted, double factor, const Tensor& magnitude = Tensor());
 std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor, const std::vector<Tensor>& magnitude = {});
 bool same_bits(const Tensor& a, const Tensor& b);
+
+bool all_integers(const std::vector<Tensor>& tensors);
+
+// Where the shape rule, asked about half of the batch, contradicts the batch rule; a kernel would then leave its memory.
+std::string contradiction(const Case& at);
 
 // Rounding units allowed to a kernel: grows as the square root of what it may have summed.
 double rounding_factor(const Case& at, double units);

@@ -1,0 +1,17 @@
+#include <wengert/ops/catalogue.hpp>
+
+namespace wengert {
+
+Catalogue builtin_catalogue() {
+  static const Catalogue catalogue = [] {
+    Catalogue all;
+    for (const auto family : {structural_ops, arithmetic_ops, activation_ops, reduce_ops, shape_ops, index_ops, matmul_ops, conv_ops, max_pool_ops,
+                              average_pool_ops, batch_norm_ops, softmax_ops, dropout_ops, optimiser_ops}) {
+      for (Op& op : family()) all.add(std::move(op));
+    }
+    return all;
+  }();
+  return catalogue;
+}
+
+}  // namespace wengert

@@ -1,0 +1,25 @@
+// Matrix products and the fully connected layer's formula.
+#pragma once
+
+#include <vector>
+
+#include <wengert/engine/tape.hpp>
+
+namespace wengert {
+
+struct MatmulOptions {
+  bool transpose_a = false;  // a is stored (..., K, M)
+  bool transpose_b = false;  // b is stored (..., N, K)
+};
+
+// a (M,K) b (K,N) -> (M,N); or batched: a (B,M,K) b (B,K,N) -> (B,M,N), where either operand may also have rank 2 and is then
+// shared by the batch. Throws Error where inner sizes or batches differ.
+Var matmul(const At& a, const Var& b, const MatmulOptions& options = {});
+
+// The fully connected layer: x (N,in), w (out,in), b (out) -> x w^T + b, (N,out). Composed of matmul and add.
+Var linear(const At& x, const Var& w);
+Var linear(const At& x, const Var& w, const Var& b);
+
+std::vector<Op> matmul_ops();
+
+}  // namespace wengert
