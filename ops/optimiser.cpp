@@ -62,6 +62,7 @@ Op make_update(const char* name, const char* summary, int inputs) {
   op.summary = summary;
   op.min_inputs = op.max_inputs = inputs;
   op.smoothness = Op::Smoothness::constant;
+  op.stops_gradient = true;
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
   return op;
 }

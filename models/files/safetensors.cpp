@@ -276,4 +276,16 @@ void write_safetensors(const std::filesystem::path& path, const SafetensorsFile&
   out.commit();
 }
 
+StoredTensor store(const std::string& name, const Tensor& tensor) {
+  const View view = tensor.view();
+  const auto* const bytes = static_cast<const std::byte*>(view.data);
+  return {name, tensor.spec(), std::vector<std::byte>(bytes, bytes + view.bytes())};
+}
+
+Tensor restore(const StoredTensor& stored) {
+  Tensor tensor = Tensor::uninitialised(stored.spec);
+  std::copy(stored.bytes.begin(), stored.bytes.end(), static_cast<std::byte*>(tensor.mutable_view().data));
+  return tensor;
+}
+
 }  // namespace wengert

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include <wengert/engine/types.hpp>
+#include <wengert/engine/tensor.hpp>
 
 namespace wengert {
 
@@ -25,6 +25,9 @@ struct SafetensorsFile {
 
   const StoredTensor* find(std::string_view name) const;  // null where there is none
 };
+
+StoredTensor store(const std::string& name, const Tensor& tensor);  // a copy of its elements
+Tensor restore(const StoredTensor& stored);
 
 // Throws Error "[safetensors 'path'] wanted ..., found ..." for anything that is not a whole, consistent file of f32, f64, i32 and u8
 // tensors: every size is checked against the file before memory is taken for it, the tensors have to cover the data

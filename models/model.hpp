@@ -1,0 +1,64 @@
+// Model: a network with its parameters, for inference, saving and loading. Several threads may run one at once.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <wengert/engine/parameter.hpp>
+#include <wengert/engine/tape.hpp>
+
+namespace wengert {
+
+// A network: declares its graph for x (N,C,H,W) and returns the logits (N,classes).
+using Network = std::function<Var(Var x)>;
+
+// What loading by name left out.
+struct LoadReport {
+  std::vector<std::string> loaded;
+  std::vector<std::string> missing;     // in the model, not in the file
+  std::vector<std::string> unexpected;  // in the file, not in the model
+  std::vector<std::string> unfit;       // of another shape or dtype
+};
+
+class Model {
+ public:
+  // `image` is the shape of one input, (C,H,W). Declares the network once to find its parameters, in order of first use;
+  // throws Error where shapes do not fit or two parameters share a name. `script` is the model script that made the network, or empty.
+  Model(Network network, const Shape& image, std::string script = {});
+
+  // Logits (N,classes) of images (N,C,H,W), without recording, in evaluation mode, on the calling thread's executor.
+  Tensor operator()(const Tensor& images) const;
+  const Network& network() const { return network_; }
+  const Shape& image() const { return image_; }
+  const std::string& script() const { return script_; }
+  Index classes() const { return classes_; }
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  Parameter parameter(const std::string& name) const;  // throws Error with the nearest name
+  Index parameter_count() const;                       // of trained elements
+  void initialise(std::uint64_t seed);                 // parameters that were never set
+  // Freezes (or thaws) every parameter whose name begins with the prefix; returns how many. Throws Error where none does.
+  Index freeze(const std::string& prefix, bool frozen = true);
+
+  // A safetensors file: the parameters by name, the script in the metadata. Written aside and renamed.
+  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}) const;
+  // Parameters by name. Strict: anything missing, unexpected or unfit is an Error and nothing changes; else what fits is taken.
+  LoadReport load(const std::filesystem::path& path, bool strict = true);
+
+ private:
+  Network network_;
+  Shape image_;
+  std::string script_;
+  Index classes_ = 0;
+  std::vector<Parameter> parameters_;
+};
+
+// What a saved file says about itself: `script`, `input` ("1,28,28") and what training added.
+constexpr const char* script_key = "wengert.script";
+constexpr const char* input_key = "wengert.input";
+constexpr const char* moment_prefix = "optimiser.";  // of tensors that are not parameters of the network
+
+}  // namespace wengert
