@@ -161,7 +161,7 @@ class FunctionCheck {
       ++report_.zero;
       return;
     }
-    if (judgement.verdict == Verdict::fail && entry < 0) return report_.add(narrow(direction, input, outcome));
+    if (judgement.verdict == Verdict::fail && entry < 0 && subject_.narrow) return report_.add(narrow(direction, input, outcome));
     report_.add(found(outcome, direction, input, entry));
   }
 

@@ -76,6 +76,7 @@ struct GradcheckSubject {
   std::string command = {};
   bool multilinear = false;      // inputs are small integers: step 1, one input at a time, compared exactly
   bool constant = false;         // it has no gradient: slopes must be zero wherever differences can tell
+  bool narrow = true;            // a direction that fails is halved until one entry explains it
   bool may_vanish = false;       // that all gradients are zero does not fail as vacuous
 };
 

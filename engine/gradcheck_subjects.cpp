@@ -170,6 +170,7 @@ GradcheckReport check_model(const GradcheckLoss& loss, const std::vector<Tensor>
   };
   GradcheckSubject subject;
   subject.node = "[model]";
+  subject.narrow = false;  // the first wrong node says more, at less cost
   subject.command = command.empty() ? command : command + options_text(options);
   GradcheckReport report = check_function(function, inputs, options, subject);
   if (report.failed == 0) return report;

@@ -22,6 +22,9 @@ void resolve_axis(PoolPadding::Kind kind, PoolAxis& axis) {
   if (window < 1) fail(fmt::format("wanted a window of at least 1, got {} {}", name, window));
   if (stride < 1) fail(fmt::format("wanted a stride of at least 1, got {} {}", name, stride));
   if (before < 0 || after < 0) fail(fmt::format("wanted padding of 0 or more, got {} {}+{}", name, before, after));
+  constexpr Index largest = Index{1} << 31;  // so that no sum below overflows
+  if (std::max({size, window, stride, before, after}) > largest) fail(fmt::format("wanted {}, window, stride and padding of at most 2^31", name));
+  if (size < 1) fail(fmt::format("wanted planes with at least one element, got {} {}", name, size));
   if (kind == PoolPadding::Kind::same) {
     axis.out = (size + stride - 1) / stride;
     const Index padding = std::max<Index>(0, (out - 1) * stride + window - size);

@@ -185,6 +185,9 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
   CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(0, 0, -1, 0))), "wanted padding of 0 or more, got width -1+0"));
   CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(2, 0, 0, 0))), "wanted every window to hold an element of the input"));
   CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(0, 0, 0, 3))), "wanted every window to hold an element of the input"));
+  CHECK(contains(refusal(pool_options(Index{1} << 62)), "wanted height, window, stride and padding of at most 2^31"));
+  const Shape flat{1, 1, 0, 4};
+  CHECK(contains(message_of([&] { resolve(pool_options(2, 1, wg::PoolPadding::sides(1, 1, 0, 0)), flat); }), "wanted planes with at least one element, got height 0"));
   Tape tape;
   CHECK(contains(message_of([&] { return average_pool2d(tape.constant(counting(Shape{1, 1, 2, 2})), {.window = 3}); }), "[average_pool2d "));
   CHECK(contains(message_of([&] { return average_pool2d(tape.constant(counting(Shape{2, 2})), {.window = 1}); }), "wanted x (N,C,H,W), got (2,2)"));

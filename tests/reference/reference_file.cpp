@@ -72,9 +72,13 @@ std::string ReferenceCase::describe() const {
 std::vector<ReferenceCase> reference_cases(const std::string& kind) {
   static const std::vector<ReferenceCase> all = read_file();
   const char* chosen = std::getenv("WENGERT_CASE");
+  const auto is_chosen = [&](const ReferenceCase& reference) { return reference.name() == chosen; };
+  if (chosen != nullptr && std::none_of(all.begin(), all.end(), is_chosen)) {
+    throw std::runtime_error(fmt::format("WENGERT_CASE: wanted a case such as conv2d/0, got {}", chosen));
+  }
   std::vector<ReferenceCase> result;
   for (const ReferenceCase& reference : all) {
-    if (reference.kind == kind && (chosen == nullptr || reference.name() == chosen)) result.push_back(reference);
+    if (reference.kind == kind && (chosen == nullptr || is_chosen(reference))) result.push_back(reference);
   }
   return result;
 }

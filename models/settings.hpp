@@ -1,0 +1,77 @@
+// How a network is trained: the optimiser, its rate over time, and the sizes of a run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <wengert/engine/types.hpp>
+
+namespace wengert {
+
+// Kingma and Ba 2015, algorithm 1; weight decay decoupled (Loshchilov and Hutter 2019).
+struct Adam {
+  double rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  // The betas of the report.
+  static Adam report() {
+    Adam adam;
+    adam.beta1 = 0.95;
+    adam.beta2 = 0.99;
+    return adam;
+  }
+};
+
+struct Sgd {
+  double rate = 1e-2;
+  double momentum = 0.9;
+  double weight_decay = 0.0;
+};
+
+using Optimiser = std::variant<Adam, Sgd>;
+double rate_of(const Optimiser& optimiser);
+void set_rate(Optimiser& optimiser, double rate);
+
+// A factor on the optimiser's rate, a function of the step alone and of the whole planned run.
+struct Schedule {
+  enum class Kind : std::uint8_t {
+    constant,
+    step,       // times `factor` after every `every` epochs
+    cosine,     // half a cosine from 1 to 0 over the run (Loshchilov and Hutter 2017)
+    one_cycle   // up from 1/25 over the first 30%, then down to 0, both as cosines (Smith and Topin 2018)
+  };
+  Kind kind = Kind::constant;
+  double factor = 0.1;
+  Index every = 1;       // epochs
+  Index warm_up = 0;     // steps: a straight line from 0 laid over any kind
+  double at(Index step, Index total_steps, Index steps_per_epoch) const;
+};
+
+// Parameters whose names begin with `prefix` learn at `factor` times the rate.
+struct RateGroup {
+  std::string prefix = {};
+  double factor = 1.0;
+};
+
+struct TrainerOptions {
+  Index batch = 64;
+  int threads = 0;                       // 0: all
+  std::uint64_t seed = 1;                // of initial weights, order of batches, dropout
+  std::string kernel = "auto";
+  Schedule schedule = {};
+  std::vector<RateGroup> rate_groups = {};
+};
+
+struct FitOptions {
+  Index epochs = 5;         // the total: it shapes the schedule
+  Index examples = 0;       // the first so many of the set; 0: all
+  Index validation = 0;     // the last so many of those are held out to choose by
+  Index steps = 0;          // stop after so many steps of this call; 0: at the end
+  Index patience = 0;       // stop after so many epochs without a better validation loss; 0: never
+  bool keep_best = false;   // end with the parameters of the epoch with the best validation accuracy
+};
+
+}  // namespace wengert

@@ -1,0 +1,122 @@
+// The command `wengert`: reads the command line, runs a subcommand, and turns errors into one line on standard error.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+
+#include "command.hpp"
+#include "output.hpp"
+
+namespace {
+
+using namespace wengert;
+
+std::vector<std::string> subcommand_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  return names;
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+// The words of the command line as far as they name subcommands.
+struct Place {
+  const CLI::App* app;
+  std::string path;          // "wengert bench"
+  std::string next = {};     // the first word that does not, where a subcommand is wanted
+};
+
+Place find_place(const CLI::App& app, const std::vector<std::string>& words) {
+  Place place{&app, app.get_name()};
+  for (const std::string& word : words) {
+    const std::vector<std::string> names = subcommand_names(*place.app);
+    if (names.empty()) break;
+    if (!word.empty() && word[0] == '-') continue;
+    if (std::find(names.begin(), names.end(), word) == names.end()) {
+      place.next = word;
+      break;
+    }
+    place.app = place.app->get_subcommand(word);
+    place.path += " " + word;
+  }
+  return place;
+}
+
+// One line that says what is wrong with the command line, and what to do.
+std::string usage_message(const CLI::ParseError& error, const CLI::App& app, const std::vector<std::string>& words) {
+  const Place place = find_place(app, words);
+  const std::string help = fmt::format("; see '{} --help'", place.path);
+  if (!place.next.empty()) return fmt::format("unknown command '{}'{}{}", place.next, suggestion(place.next, subcommand_names(*place.app)), help);
+  if (const std::vector<std::string> names = subcommand_names(*place.app); !names.empty() && error.get_name() == "RequiredError") {
+    return fmt::format("wanted one of {}{}", fmt::join(names, ", "), help);
+  }
+  if (error.get_name() == "ExtrasError") {
+    for (const std::string& extra : place.app->remaining()) {
+      if (extra.empty() || extra[0] != '-') return fmt::format("unexpected '{}'{}", extra, help);
+      const std::string near = nearest_name(extra, option_names(*place.app));
+      return fmt::format("unknown option '{}'{}{}", extra, near.empty() ? "" : "; did you mean '" + near + "'?", help);
+    }
+  }
+  return error.what() + help;
+}
+
+int complain(std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  fmt::print(stderr, "wengert: {}\n", message);
+  return command::wrong_usage;
+}
+
+// Help and version texts leave CLI11 as errors with exit code 0.
+int run(CLI::App& app, const std::vector<std::string>& words, const int& status) {
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 takes them
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) return complain(usage_message(error, app, words));
+    return app.exit(error);
+  }
+  return status;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  int status = command::success;
+  try {
+    CLI::App app("Wengert: a computation-graph automatic differentiation engine. Trains, evaluates, checks and times small networks.", "wengert");
+    app.set_version_flag("--version", "wengert " WENGERT_VERSION, "Print the version and exit");
+    app.set_help_flag("-h,--help", "Print this help and exit");
+    app.require_subcommand(1);
+    app.footer(
+        "Example:\n"
+        "  wengert train --epochs 5 --out mnist.safetensors && wengert evaluate mnist.safetensors\n"
+        "Each command has its own --help. Exit status: 0 success, 1 a check failed, 2 wrong usage or input.");
+    command::add_train(app, status);
+    command::add_evaluate(app, status);
+    command::add_predict(app, status);
+    command::add_gradcheck(app, status);
+    command::add_ops(app, status);
+    command::add_summary(app, status);
+    command::add_bench(app, status);
+    status = run(app, std::vector<std::string>(arguments + 1, arguments + count), status);
+    command::flush_output();
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory; a smaller batch or network needs less");
+  } catch (const std::exception& error) {
+    return complain(error.what());
+  }
+  return status;
+}
