@@ -71,14 +71,18 @@ Index Model::freeze(const std::string& prefix, bool frozen) {
   return count;
 }
 
-void Model::save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata) const {
+void Model::save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata, const std::vector<Parameter>& extra) const {
   SafetensorsFile file;
   file.metadata = metadata;
   if (!script_.empty()) file.metadata[script_key] = script_;
   file.metadata[input_key] = fmt::format("{}", fmt::join(image_.begin(), image_.end(), ","));
-  for (const Parameter& parameter : parameters_) file.tensors.push_back(store(parameter.name(), parameter.value()));
+  for (const auto* list : {&parameters_, &extra}) {
+    for (const Parameter& parameter : *list) file.tensors.push_back(store(parameter.name(), parameter.value()));
+  }
   write_safetensors(path, file);
 }
+
+std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) { return read_safetensors(path).metadata; }
 
 LoadReport Model::load(const std::filesystem::path& path, bool strict) {
   const SafetensorsFile file = read_safetensors(path);

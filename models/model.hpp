@@ -44,7 +44,8 @@ class Model {
   Index freeze(const std::string& prefix, bool frozen = true);
 
   // A safetensors file: the parameters by name, the script in the metadata. Written aside and renamed.
-  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}) const;
+  // `extra`: further tensors under their own names (moments).
+  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}, const std::vector<Parameter>& extra = {}) const;
   // Parameters by name. Strict: anything missing, unexpected or unfit is an Error and nothing changes; else what fits is taken.
   LoadReport load(const std::filesystem::path& path, bool strict = true);
 
@@ -55,6 +56,9 @@ class Model {
   Index classes_ = 0;
   std::vector<Parameter> parameters_;
 };
+
+// The metadata of a saved file.
+std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
 // What a saved file says about itself: `script`, `input` ("1,28,28") and what training added.
 constexpr const char* script_key = "wengert.script";

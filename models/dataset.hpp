@@ -1,0 +1,41 @@
+// Data sets of labelled images, and MNIST, which is part of the product.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include <wengert/engine/tensor.hpp>
+
+namespace wengert {
+
+// Images as bytes; a batch of them becomes f32 in [0,1].
+struct Dataset {
+  Tensor images;   // u8 (N,C,H,W)
+  Tensor labels;   // i32 (N)
+  Index classes = 0;
+
+  Index size() const { return labels.elements(); }
+  Shape image() const;                                  // (C,H,W)
+  Dataset slice(Index first, Index count) const;        // throws Error outside the set
+  // The images at these positions as f32 (n,C,H,W) / 255, and their labels i32 (n).
+  struct Batch {
+    Tensor images, labels;
+  };
+  Batch gather(const Index* positions, Index count) const;
+};
+
+enum class Split : std::uint8_t { train, test };
+
+// A set in MNIST's four-file IDX form, plain or gzipped. Throws Error naming the file: missing or broken files, counts of images and labels
+// that differ, no images, a label above 255 classes.
+Dataset read_idx_dataset(const std::filesystem::path& folder, Split split);
+
+// Where the installed (or built) product keeps its data: share/wengert beside the library's folder. Throws Error where it is not found.
+std::filesystem::path share_folder();
+
+namespace mnist {
+Dataset train();  // 60,000
+Dataset test();   // 10,000
+}  // namespace mnist
+
+}  // namespace wengert

@@ -1,0 +1,224 @@
+#include <wengert/models/trainer.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include <wengert/backends/tbb/executor.hpp>
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/gradients.hpp>
+#include <wengert/engine/random.hpp>
+#include <wengert/models/update.hpp>
+#include <wengert/ops/reduce.hpp>
+#include <wengert/ops/softmax.hpp>
+
+namespace wengert {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool all_finite(const Tensor& tensor) {
+  if (!is_float(tensor.dtype())) return true;
+  for (Index i = 0; i < tensor.elements(); ++i) {
+    if (!std::isfinite(tensor.at(i))) return false;
+  }
+  return true;
+}
+
+// The first node of a recorded run whose value is not finite.
+std::string first_not_finite(const Tape& tape) {
+  for (Index id = 0; id < tape.size(); ++id) {
+    for (const Tensor& output : tape.node(id).outputs) {
+      if (!all_finite(output)) return tape.node(id).text();
+    }
+  }
+  return "the loss";
+}
+
+Index count_right(const Tensor& logits, const Tensor& labels) {
+  const Index classes = logits.shape()[1];
+  Index right = 0;
+  for (Index i = 0; i < labels.elements(); ++i) {
+    const float* const row = logits.values<float>().data() + i * classes;
+    right += std::max_element(row, row + classes) - row == labels.values<std::int32_t>()[static_cast<std::size_t>(i)] ? 1 : 0;
+  }
+  return right;
+}
+
+}  // namespace
+
+struct Trainer::State {
+  Model model;
+  Update update;
+  TrainerOptions options;
+  std::shared_ptr<Executor> executor;
+  Index step = 0;                      // since the beginning
+  Index total_steps = 1, steps_per_epoch = 1;  // of the planned run, for the schedule
+
+  struct StepResult {
+    double loss = 0;
+    Index right = 0;
+  };
+
+  StepResult train(const Tensor& images, const Tensor& labels) {
+    ExecutorScope on(executor);
+    Context::current().choice = KernelChoice::parse(options.kernel);
+    Context::current().recording = true;
+    Tape tape;
+    TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32), "step"));
+    const Index count = images.shape()[0];
+    const Var logits = model.network()(tape.batch(images, "image"));
+    const Var losses = softmax_cross_entropy(logits, tape.batch(labels, "label"));
+    const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
+    StepResult result{loss.item(), count_right(logits.value(), labels)};
+    if (!std::isfinite(result.loss)) fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
+    const double rate = rate_of(update.optimiser()) * options.schedule.at(step, total_steps, steps_per_epoch);
+    update.apply(tape, loss, model.parameters(), step + 1, rate);
+    ++step;
+    return result;
+  }
+};
+
+Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, const Shape& image, std::string script) {
+  if (options.batch < 1) fail(fmt::format("[train] wanted a batch of at least 1, got {}", options.batch));
+  KernelChoice::parse(options.kernel);
+  Model model(std::move(network), image, std::move(script));
+  model.initialise(options.seed);
+  Update update(optimiser, options.rate_groups);
+  auto executor = tbb_executor(options.threads);
+  state_.reset(new State{std::move(model), std::move(update), std::move(options), std::move(executor)});
+}
+
+Trainer::~Trainer() = default;
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer& Trainer::operator=(Trainer&&) noexcept = default;
+Model& Trainer::model() { return state_->model; }
+const Model& Trainer::model() const { return state_->model; }
+Index Trainer::steps() const { return state_->step; }
+
+double Trainer::step(const Tensor& images, const Tensor& labels) { return state_->train(images, labels).loss; }
+
+Evaluation Trainer::evaluate(const Dataset& set) const {
+  ExecutorScope on(state_->executor);
+  Context::current().choice = KernelChoice::parse(state_->options.kernel);
+  return wengert::evaluate(state_->model, set);
+}
+
+History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCallbacks& callbacks) {
+  State& s = *state_;
+  if (options.epochs < 0 || options.examples < 0 || options.validation < 0 || options.steps < 0 || options.patience < 0) {
+    fail("[train] wanted epochs, examples, validation, steps and patience of 0 or more");
+  }
+  if (options.examples > all.size()) fail(fmt::format("[train] wanted {} examples, the set has {}", options.examples, all.size()));
+  const Index used = options.examples == 0 ? all.size() : options.examples;
+  if (options.validation >= used) fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
+  if (all.image() != s.model.image()) fail("[train] wanted images " + s.model.image().text() + ", the set has " + all.image().text());
+  if (all.classes > s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), the set has {} classes", s.model.classes(), all.classes));
+  const Index images = used - options.validation;
+  const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
+  const Index batch = s.options.batch, batches = (images + batch - 1) / batch;
+  s.steps_per_epoch = batches;
+  s.total_steps = batches * options.epochs;
+
+  History history;
+  double best_loss = std::numeric_limits<double>::infinity(), best_accuracy = -1;
+  Index without_gain = 0;
+  std::vector<Tensor> best;
+  while (s.step < s.total_steps && !history.stopped) {
+    const Index epoch = s.step / batches, first = s.step % batches;
+    std::vector<Index> order = permutation(images, random_stream(s.options.seed, "shuffle", static_cast<std::uint32_t>(epoch)));
+    const auto start = Clock::now();
+    double loss = 0;
+    Index right = 0, seen = 0;
+    for (Index b = first; b < batches && !history.stopped; ++b) {
+      const Index count = std::min(batch, images - b * batch);
+      const Dataset::Batch part = all.gather(order.data() + b * batch, count);
+      State::StepResult result;
+      const double rate = rate_of(s.update.optimiser()) * s.options.schedule.at(s.step, s.total_steps, batches);
+      try {
+        result = s.train(part.images, part.labels);
+      } catch (const Error& error) {
+        fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, b + 1, batches, error.what()));
+      }
+      loss += result.loss * static_cast<double>(count);
+      right += result.right;
+      seen += count;
+      ++history.steps;
+      const BatchReport report{epoch, options.epochs, b, batches, s.step, result.loss, static_cast<double>(result.right) / static_cast<double>(count), rate};
+      if (callbacks.batch && !callbacks.batch(report)) history.stopped = true;
+      if (options.steps > 0 && history.steps >= options.steps) history.stopped = true;
+    }
+    if (s.step % batches != 0) break;  // stopped within the epoch
+    EpochReport report{epoch, s.step, loss / static_cast<double>(seen), static_cast<double>(right) / static_cast<double>(seen)};
+    report.seconds = seconds_since(start);
+    report.images_per_second = static_cast<double>(seen) / report.seconds;
+    if (options.validation > 0) {
+      const Evaluation held_out = evaluate(validation);
+      report.validation_loss = held_out.loss;
+      report.validation_accuracy = held_out.accuracy;
+      without_gain = held_out.loss < best_loss ? 0 : without_gain + 1;
+      best_loss = std::min(best_loss, held_out.loss);
+      if (options.keep_best && held_out.accuracy > best_accuracy) {
+        best_accuracy = held_out.accuracy;
+        best.clear();
+        for (const Parameter& parameter : s.model.parameters()) best.push_back(parameter.value());
+      }
+      if (options.patience > 0 && without_gain >= options.patience) history.stopped = true;
+    }
+    history.epochs.push_back(report);
+    if (callbacks.epoch && !callbacks.epoch(report)) history.stopped = true;
+  }
+  for (std::size_t i = 0; i < best.size(); ++i) Parameter(s.model.parameters()[i]).set_value(best[i]);
+  return history;
+}
+
+namespace {
+
+// What must be the same for a training to go on exactly, and what is carried over.
+std::map<std::string, std::string> checked_settings(const TrainerOptions& options, const Update& update) {
+  return {{"wengert.batch", std::to_string(options.batch)},
+          {"wengert.seed", std::to_string(options.seed)},
+          {"wengert.kernel", options.kernel},
+          {"wengert.chunk", std::to_string(chunk_size(options.batch))},
+          {"wengert.optimiser", update.describe()}};
+}
+
+}  // namespace
+
+void Trainer::save(const std::filesystem::path& path) const {
+  const State& s = *state_;
+  auto metadata = checked_settings(s.options, s.update);
+  metadata["wengert.step"] = std::to_string(s.step);
+  metadata["wengert.epoch"] = std::to_string(s.step / s.steps_per_epoch);
+  metadata["wengert.batch_index"] = std::to_string(s.step % s.steps_per_epoch);
+  s.model.save(path, metadata, s.update.moments());
+}
+
+void Trainer::resume(const std::filesystem::path& path) {
+  State& s = *state_;
+  const std::map<std::string, std::string> saved = read_metadata(path);
+  auto wanted = checked_settings(s.options, s.update);
+  wanted[script_key] = s.model.script();
+  for (const auto& [key, value] : wanted) {
+    const auto found = saved.find(key);
+    const std::string was = found == saved.end() ? "" : found->second;
+    if (was == value) continue;
+    if (key == script_key) fail("[resume '" + path.string() + "'] the model script differs from the saved one");
+    fail("[resume '" + path.string() + "'] wanted " + key.substr(key.find('.') + 1) + " '" + was + "' as in the saved training, got '" + value + "'");
+  }
+  const auto step = saved.find("wengert.step");
+  if (step == saved.end()) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
+  s.model.load(path);
+  s.update.restore(path, s.model.parameters());
+  s.step = std::stoll(step->second);
+}
+
+}  // namespace wengert

@@ -1,0 +1,40 @@
+// Update: the optimiser's part of a training step, with its moments.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <wengert/engine/parameter.hpp>
+#include <wengert/engine/tape.hpp>
+#include <wengert/models/settings.hpp>
+
+namespace wengert {
+
+class Update {
+ public:
+  Update(Optimiser optimiser, std::vector<RateGroup> groups) : optimiser_(optimiser), groups_(std::move(groups)) {}
+
+  const Optimiser& optimiser() const { return optimiser_; }
+  std::string describe() const;
+
+  // Gradients of the loss by the trainable parameters, then an assign of each parameter and its moments. t counts from 1.
+  // Nothing is assigned where a gradient is not finite: Error naming the parameter.
+  void apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate);
+
+  // Moments as parameters named "optimiser.first.NAME" and so on.
+  std::vector<Parameter> moments() const;
+  // Takes the moments of these parameters from a saved file. Throws Error where one is missing.
+  void restore(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
+
+ private:
+  Parameter& moment(const char* kind, const Parameter& of);
+  double group_factor(const std::string& name) const;
+
+  Optimiser optimiser_;
+  std::vector<RateGroup> groups_;
+  std::map<std::string, Parameter> moments_;
+};
+
+}  // namespace wengert
