@@ -14,7 +14,7 @@ namespace {
 
 std::string title(const Var& var) {
   const std::string text = var.tape().node(var.node()).text();
-  return var.name().empty() ? text : "'" + var.name() + "' " + text;
+  return var.name().empty() ? text : fmt::format("'{}' {}", var.name(), text);
 }
 
 // One reverse sweep over nodes [base_, end_) of a tape.

@@ -63,6 +63,13 @@ std::map<std::string, std::string> read_metadata(const std::filesystem::path& pa
 // What a saved file says about itself: `script`, `input` ("1,28,28") and what training added.
 constexpr const char* script_key = "wengert.script";
 constexpr const char* input_key = "wengert.input";
+constexpr const char* batch_key = "wengert.batch";
+constexpr const char* seed_key = "wengert.seed";
+constexpr const char* kernel_key = "wengert.kernel";
+constexpr const char* rate_key = "wengert.rate";
+constexpr const char* epochs_key = "wengert.epochs";
+constexpr const char* examples_key = "wengert.examples";
+constexpr const char* validation_key = "wengert.validation";
 constexpr const char* moment_prefix = "optimiser.";  // of tensors that are not parameters of the network
 
 }  // namespace wengert

@@ -1,6 +1,7 @@
 #include <wengert/models/trainer.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -14,6 +15,7 @@
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/models/update.hpp>
+#include <wengert/ops/arithmetic.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/softmax.hpp>
 
@@ -61,6 +63,8 @@ struct Trainer::State {
   TrainerOptions options;
   std::shared_ptr<Executor> executor;
   Index step = 0;                      // since the beginning
+  FitOptions fit = {};                 // of the last call, or of the saved training
+  bool resumed = false;
   Index total_steps = 1, steps_per_epoch = 1;  // of the planned run, for the schedule
 
   struct StepResult {
@@ -124,6 +128,10 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   if (all.classes > s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), the set has {} classes", s.model.classes(), all.classes));
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
+  if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
+    fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples, s.fit.validation, options.examples, options.validation));
+  }
+  s.fit = options;
   const Index batch = s.options.batch, batches = (images + batch - 1) / batch;
   s.steps_per_epoch = batches;
   s.total_steps = batches * options.epochs;
@@ -184,9 +192,9 @@ namespace {
 
 // What must be the same for a training to go on exactly, and what is carried over.
 std::map<std::string, std::string> checked_settings(const TrainerOptions& options, const Update& update) {
-  return {{"wengert.batch", std::to_string(options.batch)},
-          {"wengert.seed", std::to_string(options.seed)},
-          {"wengert.kernel", options.kernel},
+  return {{batch_key, std::to_string(options.batch)},
+          {seed_key, std::to_string(options.seed)},
+          {kernel_key, options.kernel},
           {"wengert.chunk", std::to_string(chunk_size(options.batch))},
           {"wengert.optimiser", update.describe()}};
 }
@@ -199,6 +207,10 @@ void Trainer::save(const std::filesystem::path& path) const {
   metadata["wengert.step"] = std::to_string(s.step);
   metadata["wengert.epoch"] = std::to_string(s.step / s.steps_per_epoch);
   metadata["wengert.batch_index"] = std::to_string(s.step % s.steps_per_epoch);
+  metadata[rate_key] = fmt::format("{}", rate_of(s.update.optimiser()));
+  metadata[epochs_key] = std::to_string(s.fit.epochs);
+  metadata[examples_key] = std::to_string(s.fit.examples);
+  metadata[validation_key] = std::to_string(s.fit.validation);
   s.model.save(path, metadata, s.update.moments());
 }
 
@@ -216,9 +228,23 @@ void Trainer::resume(const std::filesystem::path& path) {
   }
   const auto step = saved.find("wengert.step");
   if (step == saved.end()) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
+  const auto number = [&](const char* key) {
+    const auto found = saved.find(key);
+    Index value = -1;
+    if (found != saved.end()) std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+    if (value < 0) fail("[resume '" + path.string() + "'] wanted a number as metadata '" + key + "', found '" + (found == saved.end() ? "" : found->second) + "'");
+    return value;
+  };
+  const Index at_step = number("wengert.step");
+  FitOptions fit;
+  fit.epochs = number(epochs_key);
+  fit.examples = number(examples_key);
+  fit.validation = number(validation_key);
   s.model.load(path);
   s.update.restore(path, s.model.parameters());
-  s.step = std::stoll(step->second);
+  s.step = at_step;
+  s.fit = fit;
+  s.resumed = true;
 }
 
 }  // namespace wengert

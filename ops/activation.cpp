@@ -85,7 +85,8 @@ Op make_gate() {
   op.shapes = [](const OpQuery& query) {
     want_float(query, 0);
     want_same_dtype(query, 0, 1);
-    if (query.shape(0) != query.shape(1)) fail("wanted y and c of one shape, got " + query.shape(0).text() + " and " + query.shape(1).text());
+    if (query.shape(0) != query.shape(1))
+      fail("wanted y and c of one shape, got " + query.shape(0).text() + " and " + query.shape(1).text());
     return std::vector<Spec>{query.inputs[0]};
   };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{Var(), call.wanted(1) ? gate(call.input(0), call.cotangent()) : Var()}; };

@@ -34,13 +34,15 @@ void map(const KernelCall& call, Function function) {
 template <class Function>
 Kernel binary_kernel() {
   return naive_kernel([](const KernelCall& call) {
-    visit_float(call.output(0).dtype, [&](auto zero) { broadcast_binary<decltype(zero)>(call.input(0), call.input(1), call.output(0), Function{}); });
+    visit_float(call.output(0).dtype,
+                [&](auto zero) { broadcast_binary<decltype(zero)>(call.input(0), call.input(1), call.output(0), Function{}); });
   });
 }
 
 template <class Function>
 Kernel unary_kernel() {
-  return naive_kernel([](const KernelCall& call) { visit_float(call.output(0).dtype, [&](auto zero) { map<decltype(zero)>(call, Function{}); }); });
+  return naive_kernel(
+      [](const KernelCall& call) { visit_float(call.output(0).dtype, [&](auto zero) { map<decltype(zero)>(call, Function{}); }); });
 }
 
 // Every way in which two operands may broadcast, with their fills.
@@ -283,7 +285,8 @@ Var operator/(double a, const At& b) { return divide(b(scalar_like(b, a)), b.var
 Var operator-(const At& x) { return negate(x); }
 
 std::vector<Op> arithmetic_ops() {
-  return {subtract_op(), multiply_op(), divide_op(), maximum_op(), greater_equal_op(), affine_op(), power_op(), exp_op(), log_op(), sqrt_op()};
+  return {subtract_op(), multiply_op(), divide_op(), maximum_op(), greater_equal_op(),
+          affine_op(),   power_op(),    exp_op(),    log_op(),     sqrt_op()};
 }
 
 }  // namespace wengert

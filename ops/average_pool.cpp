@@ -42,11 +42,13 @@ Op make_average_pool2d() {
   };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{average_pool2d_data(call.cotangent(), geometry(call.attributes()))}; };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {naive_kernel([](const KernelCall& call) { naive::average_pool2d(geometry(call.attributes), call.input(0), call.output(0)); })};
+  op.kernels = {
+      naive_kernel([](const KernelCall& call) { naive::average_pool2d(geometry(call.attributes), call.input(0), call.output(0)); })};
   op.samples = [] {
     std::vector<Sample> samples;
     for (const PoolCase& c : sample_cases()) {
-      samples.push_back({PoolAttributes{c.geometry}, {sample_images({c.images, c.geometry.channels, c.geometry.height, c.geometry.width})}});
+      samples.push_back(
+          {PoolAttributes{c.geometry}, {sample_images({c.images, c.geometry.channels, c.geometry.height, c.geometry.width})}});
     }
     return samples;
   };
@@ -68,11 +70,13 @@ Op make_average_pool2d_data() {
   };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{pool(call.cotangent(), geometry(call.attributes()))}; };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {naive_kernel([](const KernelCall& call) { naive::average_pool2d_data(geometry(call.attributes), call.input(0), call.output(0)); })};
+  op.kernels = {
+      naive_kernel([](const KernelCall& call) { naive::average_pool2d_data(geometry(call.attributes), call.input(0), call.output(0)); })};
   op.samples = [] {
     std::vector<Sample> samples;
     for (const PoolCase& c : sample_cases()) {
-      samples.push_back({PoolAttributes{c.geometry}, {sample_images({c.images, c.geometry.channels, c.geometry.out_height, c.geometry.out_width})}});
+      samples.push_back(
+          {PoolAttributes{c.geometry}, {sample_images({c.images, c.geometry.channels, c.geometry.out_height, c.geometry.out_width})}});
     }
     return samples;
   };

@@ -40,7 +40,8 @@ std::vector<Spec> batch_norm_shapes(const OpQuery& query) {
     if (i > 0 && query.shape(i) != Shape{x[1]}) fail(fmt::format("wanted gamma and beta ({}), got {}", x[1], query.shape(i).text()));
   }
   if (x[0] * x.elements(2, x.rank()) == 0) fail("wanted at least one element in each channel to take the mean of, got " + x.text());
-  if (const double epsilon = query.attributes.as<BatchNormAttributes>().epsilon; !(epsilon >= 0.0)) fail(fmt::format("wanted epsilon >= 0, got {:g}", epsilon));
+  if (const double epsilon = query.attributes.as<BatchNormAttributes>().epsilon; !(epsilon >= 0.0))
+    fail(fmt::format("wanted epsilon >= 0, got {:g}", epsilon));
   return {query.inputs[0], query.inputs[1], query.inputs[1]};
 }
 
@@ -59,7 +60,8 @@ std::vector<Var> batch_norm_vjp(const VjpCall& call) {
     const Var normal = centred * channels(scale);
     gradients[1] = sum(dy * normal, summed_axes(shape));
     gradients[2] = sum(dy, summed_axes(shape));
-    if (call.wanted(0)) add_to_dx(channels(call.input(1) * scale) * (dy - (channels(gradients[2] * share) + normal * channels(gradients[1] * share))));
+    if (call.wanted(0))
+      add_to_dx(channels(call.input(1) * scale) * (dy - (channels(gradients[2] * share) + normal * channels(gradients[1] * share))));
   }
   if (!call.wanted(0)) return gradients;
   if (const Var& dmean = call.cotangent(1)) add_to_dx(channels(dmean * share));
@@ -77,8 +79,8 @@ Op make_batch_norm() {
   op.vjp = batch_norm_vjp;
   op.batch = [](const BatchQuery& query) { return BatchEffect::mixes(query.is_batched(0) ? 1u : 0u); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
-    naive::batch_norm(call.attributes.as<BatchNormAttributes>().epsilon, call.input(0), call.input(1), call.input(2), call.output(0), call.output(1),
-                      call.output(2));
+    naive::batch_norm(call.attributes.as<BatchNormAttributes>().epsilon, call.input(0), call.input(1), call.input(2), call.output(0),
+                      call.output(1), call.output(2));
   })};
   op.samples = [] {
     const BatchNormAttributes attributes;
@@ -95,7 +97,8 @@ const Op& batch_norm_op() { static const Op op = make_batch_norm(); return op; }
 }  // namespace
 
 BatchNormResult batch_norm(const At& x, const Var& gamma, const Var& beta, double epsilon) {
-  const std::vector<Var> outputs = apply(batch_norm_op(), BatchNormAttributes{epsilon}, {x.var, gamma, beta}, {x.site, x.name, x.choice, nullptr});
+  const std::vector<Var> outputs =
+      apply(batch_norm_op(), BatchNormAttributes{epsilon}, {x.var, gamma, beta}, {x.site, x.name, x.choice, nullptr});
   return {outputs[0], outputs[1], outputs[2]};
 }
 
@@ -104,7 +107,9 @@ Var batch_norm_inference(const At& x, const Var& gamma, const Var& beta, const V
   if (shape.rank() < 2) fail_at(x, "batch_norm_inference", "wanted x (N,C,...), got " + x.var.spec().text());
   for (const Var& values : {gamma, beta, mean, variance}) {
     if (values.shape() != Shape{shape[1]}) {
-      fail_at(x, "batch_norm_inference", fmt::format("wanted gamma, beta, mean and variance ({}) for {}, got {}", shape[1], x.var.spec().text(), values.spec().text()));
+      fail_at(
+          x, "batch_norm_inference",
+          fmt::format("wanted gamma, beta, mean and variance ({}) for {}, got {}", shape[1], x.var.spec().text(), values.spec().text()));
     }
   }
   const auto channels = [&](const Var& values) { return per_channel(x(values), shape); };

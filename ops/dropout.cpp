@@ -24,7 +24,8 @@ void drop(const KernelCall& call) {
     const T* const x = call.input(0).read<T>();
     T* const out = y.write<T>();
     const T scale = static_cast<T>(1.0 / (1.0 - attributes.rate));
-    fill_bernoulli(RandomStream{attributes.seed, attributes.stream, step}, std::span<T>(out, static_cast<std::size_t>(elements)), 1.0 - attributes.rate, first);
+    fill_bernoulli(RandomStream{attributes.seed, attributes.stream, step}, std::span<T>(out, static_cast<std::size_t>(elements)),
+                   1.0 - attributes.rate, first);
     for (Index i = 0; i < elements; ++i) out[i] = out[i] == T(0) ? T(0) : x[i] * scale;
   });
 }

@@ -195,7 +195,8 @@ Op make_take_along() {
     return std::vector<Var>{put_along(call.cotangent(), call.input(1), call.as<AlongAttributes>().leading, call.input_shape(0)), Var()};
   };
   op.batch = [](const BatchQuery& query) {  // one row for all: each position reads it alone
-    return along_batch(query, query.batched == positions_only ? BatchEffect::per_image() : BatchEffect::mixes(query.is_batched(1) ? 1u : 0u));
+    return along_batch(query,
+                       query.batched == positions_only ? BatchEffect::per_image() : BatchEffect::mixes(query.is_batched(1) ? 1u : 0u));
   };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const int leading = call.attributes.as<AlongAttributes>().leading;
@@ -224,12 +225,14 @@ Op make_put_along() {
     want_float(query, 0);
     want_indices(query, 1, "positions");
     const auto& [leading, shape] = query.attributes.as<AlongAttributes>();
-    if (query.shape(0) != query.shape(1)) fail("wanted y and positions of one shape, got " + query.shape(0).text() + " and " + query.shape(1).text());
+    if (query.shape(0) != query.shape(1))
+      fail("wanted y and positions of one shape, got " + query.shape(0).text() + " and " + query.shape(1).text());
     want_leading(leading, shape, query.shape(1));
     return std::vector<Spec>{{shape, query.dtype(0)}};
   };
   op.vjp = [](const VjpCall& call) {
-    return std::vector<Var>{call.wanted(0) ? take_along(call.cotangent(), call.input(1), call.as<AlongAttributes>().leading) : Var(), Var()};
+    return std::vector<Var>{call.wanted(0) ? take_along(call.cotangent(), call.input(1), call.as<AlongAttributes>().leading) : Var(),
+                            Var()};
   };
   op.batch = [](const BatchQuery& query) { return along_batch(query, query.batched == both ? BatchEffect::sums() : BatchEffect::mixes()); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
@@ -239,11 +242,12 @@ Op make_put_along() {
     naive::put_along(x.shape.elements(0, leading), call.input(0), positions, x);
   })};
   op.samples = [] {
-    return std::vector<Sample>{{AlongAttributes{2, {9, 3, 4, 5}}, {sample_images({9, 3, 2, 2}), sample_images({9, 3, 2, 2}, Fill::classes, 20)}},
-                               {AlongAttributes{1, {5, 7}}, {sample_value({5}), sample_value({5}, Fill::classes, 7)}},
-                               {AlongAttributes{0, {6}}, {sample_images({9, 2}), sample_images({9, 2}, Fill::classes, 6)}},
-                               {AlongAttributes{1, {0, 7}}, {sample_images({0, 2}), sample_images({0, 2}, Fill::classes, 7)}},
-                               {AlongAttributes{1, {9, 1}}, {sample_images({9, 3}), sample_images({9, 3}, Fill::classes, 1)}}};
+    return std::vector<Sample>{
+        {AlongAttributes{2, {9, 3, 4, 5}}, {sample_images({9, 3, 2, 2}), sample_images({9, 3, 2, 2}, Fill::classes, 20)}},
+        {AlongAttributes{1, {5, 7}}, {sample_value({5}), sample_value({5}, Fill::classes, 7)}},
+        {AlongAttributes{0, {6}}, {sample_images({9, 2}), sample_images({9, 2}, Fill::classes, 6)}},
+        {AlongAttributes{1, {0, 7}}, {sample_images({0, 2}), sample_images({0, 2}, Fill::classes, 7)}},
+        {AlongAttributes{1, {9, 1}}, {sample_images({9, 3}), sample_images({9, 3}, Fill::classes, 1)}}};
   };
   return op;
 }

@@ -23,7 +23,8 @@ void resolve_axis(PoolPadding::Kind kind, PoolAxis& axis) {
   if (stride < 1) fail(fmt::format("wanted a stride of at least 1, got {} {}", name, stride));
   if (before < 0 || after < 0) fail(fmt::format("wanted padding of 0 or more, got {} {}+{}", name, before, after));
   constexpr Index largest = Index{1} << 31;  // so that no sum below overflows
-  if (std::max({size, window, stride, before, after}) > largest) fail(fmt::format("wanted {}, window, stride and padding of at most 2^31", name));
+  if (std::max({size, window, stride, before, after}) > largest)
+    fail(fmt::format("wanted {}, window, stride and padding of at most 2^31", name));
   if (size < 1) fail(fmt::format("wanted planes with at least one element, got {} {}", name, size));
   if (kind == PoolPadding::Kind::same) {
     axis.out = (size + stride - 1) / stride;
@@ -32,11 +33,13 @@ void resolve_axis(PoolPadding::Kind kind, PoolAxis& axis) {
     axis.after = padding - before;
   }
   if (window > before + size + after) {
-    fail(fmt::format("wanted a window no larger than the padded input, got {} {} for {} with padding {}+{}", name, window, size, before, after));
+    fail(fmt::format("wanted a window no larger than the padded input, got {} {} for {} with padding {}+{}", name, window, size, before,
+                     after));
   }
   axis.out = (before + size + after - window) / stride + 1;
   if (before >= window || (out - 1) * stride - before >= size) {
-    fail(fmt::format("wanted every window to hold an element of the input, got {} {} stride {} for {} with padding {}+{}", name, window, stride, size, before, after));
+    fail(fmt::format("wanted every window to hold an element of the input, got {} {} stride {} for {} with padding {}+{}", name, window,
+                     stride, size, before, after));
   }
 }
 

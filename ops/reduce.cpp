@@ -41,9 +41,12 @@ Op make_sum() {
   };
   op.vjp = [](const VjpCall& call) {
     const Shape& shape = call.input_shape(0);
-    return std::vector<Var>{broadcast_to(reshape(call.cotangent(), call.as<ReduceAttributes>().axes.kept_dims(shape)), shape, call.input_batched(0))};
+    return std::vector<Var>{
+        broadcast_to(reshape(call.cotangent(), call.as<ReduceAttributes>().axes.kept_dims(shape)), shape, call.input_batched(0))};
   };
-  op.batch = [](const BatchQuery& query) { return query.attributes.as<ReduceAttributes>().axes.has(0) ? BatchEffect::sums() : BatchEffect::per_image(); };
+  op.batch = [](const BatchQuery& query) {
+    return query.attributes.as<ReduceAttributes>().axes.has(0) ? BatchEffect::sums() : BatchEffect::per_image();
+  };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const Shape kept = call.attributes.as<ReduceAttributes>().axes.kept_dims(call.input(0).shape);
     visit_float(call.output(0).dtype, [&](auto zero) { reduce_sum<decltype(zero)>(call.input(0), call.output(0), kept); });
@@ -92,7 +95,9 @@ Op make_max() {
     return std::vector<Spec>{{result, query.dtype(0)}, {result, DType::i32}};
   };
   op.vjp = max_vjp;
-  op.batch = [](const BatchQuery& query) { return query.attributes.as<ReduceAttributes>().axes.has(0) ? BatchEffect::mixes() : BatchEffect::per_image(); };
+  op.batch = [](const BatchQuery& query) {
+    return query.attributes.as<ReduceAttributes>().axes.has(0) ? BatchEffect::mixes() : BatchEffect::per_image();
+  };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const AxisSet& axes = call.attributes.as<ReduceAttributes>().axes;
     const Shape& shape = call.input(0).shape;
@@ -117,7 +122,9 @@ Var sum_over(const At& x, const AxisSet& axes, bool keep_dims) { return apply(su
 
 Var mean_over(const At& x, const AxisSet& axes, bool keep_dims) {
   const Index count = axes.only(x.var.shape()).elements();
-  if (count == 0) fail_at(x, "mean", fmt::format("wanted at least one element to take the mean of, got {} over axes {}", x.var.spec().text(), axes.text()));
+  if (count == 0)
+    fail_at(x, "mean",
+            fmt::format("wanted at least one element to take the mean of, got {} over axes {}", x.var.spec().text(), axes.text()));
   return affine(x(sum_over(x, axes, keep_dims)), 1.0 / static_cast<double>(count));
 }
 
@@ -129,10 +136,14 @@ Maxima max_over(const At& x, const AxisSet& axes, bool keep_dims) {
 }  // namespace
 
 Var sum(const At& x) { return sum_over(x, AxisSet::all(x.var.shape().rank()), false); }
-Var sum(const At& x, const std::vector<int>& axes, bool keep_dims) { return sum_over(x, axis_set(x, "sum", axes, x.var.shape().rank()), keep_dims); }
+Var sum(const At& x, const std::vector<int>& axes, bool keep_dims) {
+  return sum_over(x, axis_set(x, "sum", axes, x.var.shape().rank()), keep_dims);
+}
 
 Var mean(const At& x) { return mean_over(x, AxisSet::all(x.var.shape().rank()), false); }
-Var mean(const At& x, const std::vector<int>& axes, bool keep_dims) { return mean_over(x, axis_set(x, "mean", axes, x.var.shape().rank()), keep_dims); }
+Var mean(const At& x, const std::vector<int>& axes, bool keep_dims) {
+  return mean_over(x, axis_set(x, "mean", axes, x.var.shape().rank()), keep_dims);
+}
 
 Maxima max_with_positions(const At& x, const std::vector<int>& axes, bool keep_dims) {
   return max_over(x, axis_set(x, "max", axes, x.var.shape().rank()), keep_dims);

@@ -27,7 +27,9 @@ struct PartAttributes {
   Strides offset{}, step{};  // in elements of the axis
   double value = 0.0;        // what pad puts around the part
   std::string describe() const {
-    const auto text = [&](const Strides& numbers) { return Shape(std::span<const Index>(numbers.data(), static_cast<std::size_t>(result.rank()))).text(); };
+    const auto text = [&](const Strides& numbers) {
+      return Shape(std::span<const Index>(numbers.data(), static_cast<std::size_t>(result.rank()))).text();
+    };
     return fmt::format("{} at {} step {}", result.text(), text(offset), text(step));
   }
 };
@@ -53,7 +55,9 @@ Op make_transpose() {
     for (const int axis : query.attributes.as<TransposeAttributes>().permutation) shape.push_back(query.shape(0)[axis]);
     return std::vector<Spec>{{shape, query.dtype(0)}};
   };
-  op.vjp = [](const VjpCall& call) { return std::vector<Var>{transpose(call.cotangent(), inverse(call.as<TransposeAttributes>().permutation))}; };
+  op.vjp = [](const VjpCall& call) {
+    return std::vector<Var>{transpose(call.cotangent(), inverse(call.as<TransposeAttributes>().permutation))};
+  };
   op.batch = [](const BatchQuery& query) {
     return query.attributes.as<TransposeAttributes>().permutation[0] == 0 ? BatchEffect::per_image() : BatchEffect::mixes();
   };
@@ -66,8 +70,10 @@ Op make_transpose() {
     naive::copy_box(y.shape, {x, 0, permuted}, {y, 0, naive::row_major(y.shape)});
   }, {})};
   op.samples = [] {
-    return std::vector<Sample>{{TransposeAttributes{{0, 2, 3, 1}}, {sample_images({9, 3, 2, 5})}}, {TransposeAttributes{{1, 0}}, {sample_images({5, 3})}},
-                               {TransposeAttributes{{2, 0, 1}}, {sample_value({2, 1, 7})}},        {TransposeAttributes{{0, 2, 1}}, {sample_images({0, 2, 3})}},
+    return std::vector<Sample>{{TransposeAttributes{{0, 2, 3, 1}}, {sample_images({9, 3, 2, 5})}},
+                               {TransposeAttributes{{1, 0}}, {sample_images({5, 3})}},
+                               {TransposeAttributes{{2, 0, 1}}, {sample_value({2, 1, 7})}},
+                               {TransposeAttributes{{0, 2, 1}}, {sample_images({0, 2, 3})}},
                                {TransposeAttributes{{0, 1, 3, 2}}, {sample_images({9, 2, 3, 3})}}};
   };
   return op;
@@ -102,7 +108,9 @@ Op make_slice() {
   op.summary = "every step-th element from a begin to an end, along each axis";
   op.smoothness = Op::Smoothness::multilinear;
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{{query.attributes.as<PartAttributes>().result, query.dtype(0)}}; };
-  op.vjp = [](const VjpCall& call) { return std::vector<Var>{apply_part(pad_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))}; };
+  op.vjp = [](const VjpCall& call) {
+    return std::vector<Var>{apply_part(pad_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))};
+  };
   op.batch = part_batch;
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const View& y = call.output(0);
@@ -124,7 +132,9 @@ Op make_pad() {
   op.summary = "a constant around, and for a step above 1 between, the elements of x: the adjoint of slice";
   op.smoothness = Op::Smoothness::multilinear;
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{{query.attributes.as<PartAttributes>().result, query.dtype(0)}}; };
-  op.vjp = [](const VjpCall& call) { return std::vector<Var>{apply_part(slice_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))}; };
+  op.vjp = [](const VjpCall& call) {
+    return std::vector<Var>{apply_part(slice_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))};
+  };
   op.batch = part_batch;
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const View &x = call.input(0), &y = call.output(0);
@@ -152,7 +162,8 @@ std::vector<Spec> concatenate_shapes(const OpQuery& query) {
     want_same_dtype(query, 0, i);
     bool fits = query.shape(i).rank() == shape.rank();
     for (int a = 0; fits && a < shape.rank(); ++a) fits = a == axis || query.shape(i)[a] == shape[a];
-    if (!fits) fail(fmt::format("wanted parts that agree on all axes but {}, got {} and {}", axis, query.shape(0).text(), query.shape(i).text()));
+    if (!fits)
+      fail(fmt::format("wanted parts that agree on all axes but {}, got {} and {}", axis, query.shape(0).text(), query.shape(i).text()));
     shape[axis] += query.shape(i)[axis];
   }
   return {{shape, query.dtype(0)}};
@@ -226,7 +237,8 @@ Var transpose(const At& x, const std::vector<int>& permutation) {
   std::iota(order.begin(), order.end(), 0);
   if (permutation == order) return x.var;
   if (!std::is_permutation(permutation.begin(), permutation.end(), order.begin(), order.end())) {
-    fail_at(x, "transpose", fmt::format("wanted a permutation of the {} axes of {}, got ({})", rank, x.var.spec().text(), fmt::join(permutation, ",")));
+    fail_at(x, "transpose",
+            fmt::format("wanted a permutation of the {} axes of {}, got ({})", rank, x.var.spec().text(), fmt::join(permutation, ",")));
   }
   return apply(transpose_op(), TransposeAttributes{permutation}, x);
 }
@@ -241,8 +253,11 @@ Var pad(const At& x, const std::vector<Index>& before, const std::vector<Index>&
   const Shape& shape = x.var.shape();
   const auto rank = static_cast<std::size_t>(shape.rank());
   const auto negative = [](Index n) { return n < 0; };
-  if (before.size() != rank || after.size() != rank || std::any_of(before.begin(), before.end(), negative) || std::any_of(after.begin(), after.end(), negative)) {
-    fail_at(x, "pad", fmt::format("wanted {} numbers of 0 or more before and after, got {} and {} for {}", rank, list(before), list(after), x.var.spec().text()));
+  if (before.size() != rank || after.size() != rank || std::any_of(before.begin(), before.end(), negative) ||
+      std::any_of(after.begin(), after.end(), negative)) {
+    fail_at(x, "pad",
+            fmt::format("wanted {} numbers of 0 or more before and after, got {} and {} for {}", rank, list(before), list(after),
+                        x.var.spec().text()));
   }
   if (!holds(x.var.dtype(), value)) fail_at(x, "pad", fmt::format("wanted a value that {} holds, got {:g}", name(x.var.dtype()), value));
   PartAttributes attributes;
@@ -270,8 +285,9 @@ Var slice(const At& x, const std::vector<Index>& begin, const std::vector<Index>
     attributes.step[axis] = by;
   }
   if (!fits) {
-    fail_at(x, "slice", fmt::format("wanted {} numbers each with 0 <= begin <= end <= size and step >= 1, got begin {}, end {}{} for {}", rank, list(begin),
-                                    list(end), step.empty() ? "" : ", step " + list(step), x.var.spec().text()));
+    fail_at(x, "slice",
+            fmt::format("wanted {} numbers each with 0 <= begin <= end <= size and step >= 1, got begin {}, end {}{} for {}", rank,
+                        list(begin), list(end), step.empty() ? "" : ", step " + list(step), x.var.spec().text()));
   }
   return apply(slice_op(), attributes, x);
 }
@@ -282,7 +298,8 @@ Var concatenate(const std::vector<Var>& parts, int axis, std::string name, const
   for (const Var& part : parts) {
     if (!part) fail_at(at, "concatenate", "wanted a value as each part, got an empty Var");
   }
-  return apply(concatenate_op(), ConcatenateAttributes{front_axis(at, "concatenate", axis, at.var.shape().rank())}, parts, {at.site, at.name, nullptr, nullptr})[0];
+  return apply(concatenate_op(), ConcatenateAttributes{front_axis(at, "concatenate", axis, at.var.shape().rank())}, parts,
+               {at.site, at.name, nullptr, nullptr})[0];
 }
 
 Var flatten(const At& x) {

@@ -21,7 +21,8 @@ void fail_at(const At& at, const std::string& op, const std::string& message) {
 }
 
 int front_axis(const At& at, const std::string& op, int axis, int rank) {
-  if (axis < -rank || axis >= rank) fail_at(at, op, fmt::format("wanted an axis in [{}, {}), got {} for {}", -rank, rank, axis, at.var.spec().text()));
+  if (axis < -rank || axis >= rank)
+    fail_at(at, op, fmt::format("wanted an axis in [{}, {}), got {} for {}", -rank, rank, axis, at.var.spec().text()));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -46,11 +47,11 @@ Shape AxisSet::only(const Shape& shape) const {
 }
 
 std::string AxisSet::text() const {
-  std::string result;
+  std::vector<int> axes;
   for (int axis = 0; axis < Shape::max_rank; ++axis) {
-    if (has(axis)) result += (result.empty() ? "" : ",") + std::to_string(axis);
+    if (has(axis)) axes.push_back(axis);
   }
-  return "{" + result + "}";
+  return fmt::format("{{{}}}", fmt::join(axes, ","));
 }
 
 AxisSet AxisSet::all(int rank) {

@@ -18,7 +18,8 @@
 
 namespace wg = wengert;
 using wg::Index, wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List, wg::testing::pulled_back, wg::testing::counting;
+using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List, wg::testing::pulled_back,
+    wg::testing::counting;
 
 namespace {
 
@@ -57,7 +58,10 @@ TEST_CASE("shape: pad and slice are each other's gradient") {
   CHECK(pulled_back(slice(y, {1, 0}, {2, 5}, {1, 2}), y, Tensor{{1.0, 2.0, 3.0}}) == List{0, 0, 0, 0, 0, 1, 0, 2, 0, 3});
   CHECK(slice(y, {0, 2}, {2, 2}).shape() == Shape{2, 0});
   CHECK(values(pad(tape.constant(Tensor{1, 2}), {1}, {0}, 7)) == List{7, 1, 2});
-  CHECK(contains(message_of([&] { return pad(x, {0, -1}, {0, 0}); }), "wanted 2 numbers of 0 or more before and after, got (0,-1) and (0,0)"));
+  CHECK(contains(message_of([&] {
+                   return pad(x, {0, -1}, {0, 0});
+                 }),
+                 "wanted 2 numbers of 0 or more before and after, got (0,-1) and (0,0)"));
   CHECK(contains(message_of([&] { return pad(tape.constant(Tensor{1, 2}), {1}, {0}, 1e30); }), "wanted a value that i32 holds"));
   CHECK(contains(message_of([&] { return slice(y, {0, 3}, {2, 6}); }), "begin (0,3), end (2,6) for f64 (2,5)"));
   CHECK(contains(message_of([&] { return slice(y, {0}, {2}); }), "wanted 2 numbers"));
@@ -97,7 +101,10 @@ TEST_CASE("index: gather and scatter_add are each other's gradient; repeated ind
   CHECK(contains(message_of([&] { return gather(x, tape.constant(Tensor{0, 3}), 0); }), "wanted indices in [0, 3), got 3 at position 1"));
   CHECK(contains(message_of([&] { return scatter_add(x, tape.constant(Tensor{0, -1, 1}), 0, 2); }), "wanted indices in [0, 2), got -1"));
   CHECK(contains(message_of([&] { return gather(x, x, 0); }), "wanted i32 indices"));
-  CHECK(contains(message_of([&] { return scatter_add(x, tape.constant(Tensor{0, 1}), 0, 2); }), "wanted y with the indices' axes (2) from its axis 0 on"));
+  CHECK(contains(message_of([&] {
+                   return scatter_add(x, tape.constant(Tensor{0, 1}), 0, 2);
+                 }),
+                 "wanted y with the indices' axes (2) from its axis 0 on"));
 }
 
 TEST_CASE("index: one_hot, take_along and put_along") {
@@ -116,7 +123,10 @@ TEST_CASE("index: one_hot, take_along and put_along") {
   CHECK(values(put) == List{3, 0, 0, 3, 0, 4, 5, 6});
   CHECK(pulled_back(put, y, counting(Shape{2, 4})) == List{3, 3, 0, 5, 6, 7});
   CHECK(contains(message_of([&] { return take_along(y, positions, 1); }), "wanted indices in [0, 3), got 3"));
-  CHECK(contains(message_of([&] { return put_along(y, positions, 1, Shape{3, 4}); }), "wanted 1 leading axes in common, got (3,4) and positions (2,3)"));
+  CHECK(contains(message_of([&] {
+                   return put_along(y, positions, 1, Shape{3, 4});
+                 }),
+                 "wanted 1 leading axes in common, got (3,4) and positions (2,3)"));
 }
 
 TEST_CASE("dropout: the mask is the stream's, whatever the chunks; its gradient passes the same mask") {
@@ -187,15 +197,23 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
   CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(0, 0, 0, 3))), "wanted every window to hold an element of the input"));
   CHECK(contains(refusal(pool_options(Index{1} << 62)), "wanted height, window, stride and padding of at most 2^31"));
   const Shape flat{1, 1, 0, 4};
-  CHECK(contains(message_of([&] { resolve(pool_options(2, 1, wg::PoolPadding::sides(1, 1, 0, 0)), flat); }), "wanted planes with at least one element, got height 0"));
+  CHECK(contains(message_of([&] { resolve(pool_options(2, 1, wg::PoolPadding::sides(1, 1, 0, 0)), flat); }),
+                 "wanted planes with at least one element, got height 0"));
   Tape tape;
-  CHECK(contains(message_of([&] { return average_pool2d(tape.constant(counting(Shape{1, 1, 2, 2})), {.window = 3}); }), "[average_pool2d "));
-  CHECK(contains(message_of([&] { return average_pool2d(tape.constant(counting(Shape{2, 2})), {.window = 1}); }), "wanted x (N,C,H,W), got (2,2)"));
+  CHECK(contains(message_of([&] {
+                   return average_pool2d(tape.constant(counting(Shape{1, 1, 2, 2})), {.window = 3});
+                 }),
+                 "[average_pool2d "));
+  CHECK(contains(message_of([&] {
+                   return average_pool2d(tape.constant(counting(Shape{2, 2})), {.window = 1});
+                 }),
+                 "wanted x (N,C,H,W), got (2,2)"));
 }
 
 TEST_CASE("batch norm: a channel worked by hand, and the inference form with the same statistics") {
   Tape tape;
-  const Var x = tape.variable(Tensor{{1.0, 0.0}, {3.0, 0.0}}), gamma = tape.variable(Tensor{2.0, 5.0}), beta = tape.variable(Tensor{10.0, 20.0});
+  const Var x = tape.variable(Tensor{{1.0, 0.0}, {3.0, 0.0}}), gamma = tape.variable(Tensor{2.0, 5.0}),
+            beta = tape.variable(Tensor{10.0, 20.0});
   const wg::BatchNormResult trained = batch_norm(x, gamma, beta, 3.0);  // variance 1 + epsilon 3: deviation 2
   CHECK(values(trained.y) == List{9, 20, 11, 20});
   CHECK(values(trained.mean) == List{2, 0});
@@ -205,7 +223,8 @@ TEST_CASE("batch norm: a channel worked by hand, and the inference form with the
   const auto [dgamma, dbeta] = wg::gradients<2>(sum(trained.y * trained.y), {gamma, beta});
   CHECK(values(dgamma) == List{-9 + 11, 0});
   CHECK(values(dbeta) == List{40, 80});
-  CHECK(contains(message_of([&] { return batch_norm(x, beta, tape.constant(Tensor{1.0}), 1e-5).y; }), "wanted gamma and beta (2), got (1)"));
+  CHECK(
+      contains(message_of([&] { return batch_norm(x, beta, tape.constant(Tensor{1.0}), 1e-5).y; }), "wanted gamma and beta (2), got (1)"));
   CHECK(contains(message_of([&] { return batch_norm(gamma, gamma, beta).y; }), "wanted x (N,C,...), got (2)"));
   const Var nothing = tape.constant(Tensor::zeros(Shape{0, 2}, DType::f64));
   CHECK(contains(message_of([&] { return batch_norm(nothing, gamma, beta).y; }), "wanted at least one element in each channel"));

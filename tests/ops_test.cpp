@@ -12,7 +12,8 @@
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List, wg::testing::pulled_back, wg::testing::counting;
+using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List, wg::testing::pulled_back,
+    wg::testing::counting;
 
 namespace {
 
@@ -120,7 +121,8 @@ TEST_CASE("activation: ReLU, its slope 0 at 0, NaN and infinities, second order"
   const Var x = tape.variable(Tensor{-2.0, 0.0, 3.0, infinity, -infinity});
   CHECK(values(relu(x)) == List{0, 0, 3, infinity, 0});
   CHECK(values(wg::gradients<1>(sum(relu(x)), {x})[0]) == List{0, 0, 1, 1, 0});
-  CHECK(pulled_back(relu(x), x, Tensor{infinity, not_a_number, 2.0, 1.0, not_a_number}) == List{0, 0, 2, 1, 0});  // a closed gate lets nothing through
+  CHECK(pulled_back(relu(x), x, Tensor{infinity, not_a_number, 2.0, 1.0, not_a_number}) ==
+        List{0, 0, 2, 1, 0});  // a closed gate lets nothing through
   CHECK(std::isnan(values(relu(tape.constant(Tensor{not_a_number})))[0]));
   const Var z = tape.variable(Tensor{-1.0, 2.0});
   const Var slope = wg::gradients<1>(sum(relu(z) * relu(z) * relu(z)), {z})[0];

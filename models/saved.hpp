@@ -1,0 +1,16 @@
+// Opening a saved model by its file alone: the network comes from the script in the file.
+#pragma once
+
+#include <filesystem>
+
+#include <wengert/models/script.hpp>
+
+namespace wengert {
+
+// The script that a saved model carries. Throws Error where it carries none (a network written in C++ is loaded with Model::load).
+Script saved_script(const std::filesystem::path& path);
+
+// The model, ready to run.
+Model load_model(const std::filesystem::path& path);
+
+}  // namespace wengert

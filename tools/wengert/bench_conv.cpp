@@ -1,0 +1,175 @@
+// wengert bench conv: one convolution on several kernels in turn, against the naive one on one thread.
+#include <algorithm>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/backends/blas.hpp>
+#include <wengert/backends/tbb/executor.hpp>
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/samples.hpp>
+#include <wengert/ops/catalogue.hpp>
+
+#include "bench.hpp"
+#include "command.hpp"
+#include "output.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ConvArguments {
+  std::vector<std::string> kernels;
+  std::vector<Index> shape, stride = {1}, dilation = {1};
+  std::string padding = "valid", direction = "forward", dtype = "f32";
+  Index groups = 1;
+  int threads = 1, rounds = 0;
+  bool as_json = false;
+};
+
+Extent2d extent(const std::vector<Index>& sizes, const char* option) {
+  if (sizes.size() == 1) return sizes[0];
+  if (sizes.size() == 2) return {sizes[0], sizes[1]};
+  fail(fmt::format("[bench conv] wanted {} S or HEIGHT,WIDTH, got {} numbers", option, sizes.size()));
+}
+
+// "valid", "same", "full", "P", "ROWS,COLUMNS" or "TOP,BOTTOM,LEFT,RIGHT".
+Padding2d parse_padding(const std::string& text) {
+  if (text == "valid") return Padding2d::valid();
+  if (text == "same") return Padding2d::same();
+  if (text == "full") return Padding2d::full();
+  std::vector<Index> sides;
+  for (const std::string& part : CLI::detail::split(text, ',')) {
+    Index side = 0;
+    if (!CLI::detail::lexical_cast(part, side)) sides.clear();
+    else sides.push_back(side);
+    if (sides.empty()) break;
+  }
+  if (sides.size() == 1) return Padding2d::sides(sides[0], sides[0], sides[0], sides[0]);
+  if (sides.size() == 2) return Padding2d::sides(sides[0], sides[0], sides[1], sides[1]);
+  if (sides.size() == 4) return Padding2d::sides(sides[0], sides[1], sides[2], sides[3]);
+  fail("[bench conv] wanted --padding valid, same, full, P, ROWS,COLUMNS or TOP,BOTTOM,LEFT,RIGHT, got '" + text + "'");
+}
+
+// The convolution in one direction on random data, without recording, so that only the kernel and its executor are timed.
+struct Convolution {
+  ConvGeometry geometry;
+  Index batch;
+  std::string direction;
+  Var x, w, y;
+
+  Convolution(const ConvArguments& arguments) : batch(arguments.shape[0]), direction(arguments.direction) {
+    const std::vector<Index>& s = arguments.shape;
+    if (batch < 1) fail(fmt::format("[bench conv] wanted a batch of at least 1, got {}", batch));
+    if (arguments.groups < 1) fail(fmt::format("[bench conv] wanted at least 1 group, got {}", arguments.groups));
+    const Shape image{batch, s[1], s[2], s[3]}, filter{s[4], s[1] / arguments.groups, s[5], s[6]};
+    Conv2dOptions options;
+    options.stride = extent(arguments.stride, "--stride");
+    options.dilation = extent(arguments.dilation, "--dilation");
+    options.padding = parse_padding(arguments.padding);
+    options.groups = arguments.groups;
+    geometry = resolve(options, image, filter);
+    const SampleOptions values{1, arguments.dtype == "f64" ? DType::f64 : DType::f32, false};
+    const auto random = [&](Index input, const Shape& shape) { return sample_tensor("bench conv", 0, input, {shape}, values); };
+    x = Var(random(0, image), true);
+    w = Var(random(1, filter));
+    y = Var(random(2, {batch, geometry.filters, geometry.out_height, geometry.out_width}), true);
+  }
+
+  const char* op() const { return direction == "data" ? "conv2d_data" : direction == "weight" ? "conv2d_weight" : "conv2d"; }
+  Var operator()() const {
+    if (direction == "data") return conv2d_data(y, w, geometry);
+    if (direction == "weight") return conv2d_weight(x, y, geometry);
+    return conv2d(x, w, geometry);
+  }
+};
+
+struct Row {
+  std::string kernel;
+  int threads;
+  double seconds;
+};
+
+std::vector<Row> measure(const Convolution& convolution, const ConvArguments& arguments) {
+  const Catalogue catalogue = builtin_catalogue();
+  std::vector<std::string> backends;
+  for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) backends.push_back(kernel.backend);
+  const std::vector<std::string>& wanted = arguments.kernels.empty() ? backends : arguments.kernels;
+  const std::shared_ptr<Executor> serial = tbb_executor(1), parallel = tbb_executor(arguments.threads);
+  std::vector<Row> rows = {{"naive", 1, 0}};
+  std::vector<std::shared_ptr<Executor>> executors = {serial};
+  for (const std::string& kernel : wanted) {
+    want_kernel(convolution.op(), backends, kernel);
+    if (kernel == "naive" && parallel->workers() == 1) continue;  // it is there
+    rows.push_back({kernel, parallel->workers(), 0});
+    executors.push_back(parallel);
+  }
+  std::vector<std::function<void()>> candidates;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    candidates.push_back([&convolution, kernel = rows[i].kernel, executor = executors[i]] {
+      const NoRecording no_recording;
+      const KernelScope kernel_scope(kernel);
+      const ExecutorScope executor_scope(executor);
+      convolution();
+    });
+  }
+  const std::vector<double> seconds = median_seconds(candidates, arguments.rounds);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].seconds = seconds[i];
+  return rows;
+}
+
+void print_rows(const Convolution& convolution, const std::vector<Row>& rows, const ConvArguments& arguments) {
+  const double flops = convolution.geometry.flops(convolution.batch), naive = rows.front().seconds;
+  if (arguments.as_json) {
+    Json results = Json::array();
+    for (const Row& row : rows) {
+      results.push_back({{"kernel", row.kernel}, {"threads", row.threads}, {"ms", row.seconds * 1e3}, {"gflops", flops / row.seconds * 1e-9},
+                         {"ratio_to_naive", naive / row.seconds}});
+    }
+    print_line(Json{{"op", convolution.op()}, {"direction", convolution.direction}, {"batch", convolution.batch},
+                    {"geometry", convolution.geometry.describe()}, {"dtype", arguments.dtype}, {"flops", flops},
+                    {"blas_core", blas::core_name()}, {"results", results}}.dump(2));
+    return;
+  }
+  print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP; OpenBLAS for {}", convolution.op(), arguments.dtype, convolution.batch,
+                         convolution.geometry.describe(), flops * 1e-6, blas::core_name()));
+  Table table({"kernel", "threads", "median", "GFLOP/s", "times naive"}, {1, 2, 3, 4});
+  for (const Row& row : rows) {
+    table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.seconds), fmt::format("{:.2f}", flops / row.seconds * 1e-9),
+               fmt::format("{:.2f}", naive / row.seconds)});
+  }
+  print_line(table.text());
+}
+
+}  // namespace
+
+void add_bench_conv(CLI::App& bench, int& status) {
+  auto arguments = std::make_shared<ConvArguments>();
+  CLI::App* sub = bench.add_subcommand("conv", "Time a convolution: median, GFLOP/s, and the ratio to the naive kernel in the same run");
+  sub->add_option("--kernel", arguments->kernels, "naive, matrix, im2col, auto; several are timed in turn; default: all");
+  sub->add_option("--shape", arguments->shape, "N,C,H,W,F,KH,KW: batch, channels, height, width, filters, filter height and width")
+      ->delimiter(',')->expected(7)->required();
+  sub->add_option("--stride", arguments->stride, "S or HEIGHT,WIDTH, default 1")->delimiter(',')->expected(1, 2);
+  sub->add_option("--dilation", arguments->dilation, "D or HEIGHT,WIDTH, default 1")->delimiter(',')->expected(1, 2);
+  sub->add_option("--padding", arguments->padding, "valid, same, full, P, ROWS,COLUMNS or TOP,BOTTOM,LEFT,RIGHT, default valid");
+  sub->add_option("--groups", arguments->groups, "Default 1");
+  sub->add_option("--threads", arguments->threads, "0 means all, default 1; the naive kernel compared with always has 1")->check(CLI::NonNegativeNumber);
+  sub->add_option("--direction", arguments->direction, "forward, data (gradient by x) or weight (gradient by w), default forward")
+      ->check(CLI::IsMember({"forward", "data", "weight"}));
+  sub->add_option("--dtype", arguments->dtype, "f32 or f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default: about a second's worth, at least 5")->check(CLI::PositiveNumber);
+  sub->add_flag("--json", arguments->as_json, "Print JSON");
+  sub->footer("Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
+  sub->callback([arguments, &status] {
+    const Convolution convolution(*arguments);
+    print_rows(convolution, measure(convolution, *arguments), *arguments);
+    status = success;
+  });
+}
+
+}  // namespace wengert::command

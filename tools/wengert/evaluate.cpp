@@ -1,0 +1,73 @@
+// wengert evaluate: accuracy, loss, recall and precision of each class, confusion matrix.
+#include <cmath>
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/backends/tbb/executor.hpp>
+#include <wengert/models/evaluation.hpp>
+#include <wengert/models/saved.hpp>
+
+#include "command.hpp"
+#include "data.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+struct EvaluateArguments {
+  std::string model, data;
+  int threads = 0;
+  bool json = false;
+};
+
+std::string percent(double fraction) { return std::isnan(fraction) ? "     -" : fmt::format("{:5.2f}%", 100 * fraction); }
+
+nlohmann::json number_or_null(double value) { return std::isnan(value) ? nlohmann::json(nullptr) : nlohmann::json(value); }
+
+void print_json(const Evaluation& e) {
+  nlohmann::json out = {{"accuracy", e.accuracy}, {"loss", e.loss}, {"images", e.images}, {"confusion", e.confusion}, {"per_class", nlohmann::json::array()}};
+  for (Index c = 0; c < static_cast<Index>(e.confusion.size()); ++c) {
+    out["per_class"].push_back({{"class", c}, {"recall", number_or_null(e.recall(c))}, {"precision", number_or_null(e.precision(c))}});
+  }
+  std::cout << out << '\n';
+}
+
+void print_table(const Evaluation& e) {
+  fmt::print("accuracy {:.2f}%  loss {:.4f}  on {} images\n\nclass   recall  precision   predicted as", 100 * e.accuracy, e.loss, e.images);
+  const auto classes = static_cast<Index>(e.confusion.size());
+  for (Index c = 0; c < classes; ++c) fmt::print("{:>6}", c);
+  fmt::print("\n");
+  for (Index c = 0; c < classes; ++c) {
+    fmt::print("{:>5}  {}     {}               ", c, percent(e.recall(c)), percent(e.precision(c)));
+    for (const Index count : e.confusion[static_cast<std::size_t>(c)]) fmt::print("{:>6}", count);
+    fmt::print("\n");
+  }
+}
+
+int run(const EvaluateArguments& a) {
+  set_threads(a.threads);
+  const Script script = saved_script(a.model);
+  const Model model = load_model(a.model);
+  const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test));
+  a.json ? print_json(result) : print_table(result);
+  return success;
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, int& status) {
+  auto a = std::make_shared<EvaluateArguments>();
+  CLI::App* sub = app.add_subcommand("evaluate", "measure a saved model on the test set");
+  sub->footer("Example: wengert evaluate model.safetensors --json");
+  sub->add_option("model", a->model, "saved model")->required();
+  sub->add_option("--data", a->data, "folder with the IDX files of a data set");
+  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--json", a->json, "JSON on stdout");
+  sub->callback([a, &status] { status = run(*a); });
+}
+
+}  // namespace wengert::command

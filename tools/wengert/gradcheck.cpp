@@ -1,0 +1,127 @@
+// wengert gradcheck: compares the gradients of an op, of every op or of a network with differences of the function itself.
+#include "gradcheck.hpp"
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/random.hpp>
+#include <wengert/models/mnist_cnn.hpp>
+#include <wengert/models/model.hpp>
+#include <wengert/ops/catalogue.hpp>
+
+#include "command.hpp"
+#include "output.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The loss of a network on a batch of two random images in [0, 1), with random labels.
+GradcheckReport check_network(const Network& network, const Shape& image, Index classes, const GradcheckOptions& options,
+                              const std::string& command) {
+  constexpr Index batch = 2;
+  Shape shape{batch};
+  for (const Index size : image) shape.push_back(size);
+  std::vector<double> pixels(static_cast<std::size_t>(shape.elements()));
+  fill_uniform(random_stream(options.seed, "gradcheck images"), pixels, 0.0, 1.0);
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(batch));
+  const RandomStream random = random_stream(options.seed, "gradcheck labels");
+  for (Index i = 0; i < batch; ++i) {
+    labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(random.uniform(i) * static_cast<double>(classes));
+  }
+  const auto loss = [&](std::span<const Var> data) { return softmax_cross_entropy(network(data[0]), data[1]); };
+  return check_model(loss, {Tensor::copy(pixels.data(), shape), Tensor::copy(labels.data(), Shape{batch})}, options, command);
+}
+
+// Of the whole: fail where one fails, else inconclusive where one is.
+Verdict verdict_of(const std::vector<GradcheckResult>& results) {
+  GradcheckReport all;
+  for (const GradcheckResult& result : results) all.merge(result.report);
+  return all.verdict();
+}
+
+Json json_of(const GradcheckFinding& f) {
+  return {{"verdict", name(f.verdict)}, {"node", f.node}, {"op", f.op}, {"case", f.number}, {"order", f.order}, {"input", f.input},
+          {"input_name", f.input_name}, {"index", f.index}, {"position", f.position}, {"analytic", f.analytic}, {"numeric", f.numeric},
+          {"left", f.left}, {"right", f.right}, {"error", f.error}, {"reason", f.reason}, {"seed", f.seed}, {"command", f.command}};
+}
+
+Json json_of(const GradcheckResult& result) {
+  const GradcheckReport& r = result.report;
+  Json findings = Json::array();
+  for (const GradcheckFinding& finding : r.findings) findings.push_back(json_of(finding));
+  return {{"subject", result.subject}, {"verdict", name(r.verdict())}, {"checks", r.checks}, {"passed", r.passed}, {"zero", r.zero},
+          {"inconclusive", r.inconclusive}, {"failed", r.failed}, {"findings", findings},
+          {"first_wrong_node", r.first_wrong_node ? json_of(*r.first_wrong_node) : Json()}};
+}
+
+}  // namespace
+
+std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Catalogue& catalogue) {
+  GradcheckOptions options = request.options;
+  options.catalogue = &catalogue;
+  std::vector<GradcheckResult> results;
+  if (request.all) {
+    for (const std::string& op : catalogue.names()) results.push_back({op, check_op(catalogue, op, options)});
+  } else if (request.subject.empty()) {
+    constexpr Index digits = 10;
+    results.push_back({"the report's network", check_network(MnistCnn(), {1, 28, 28}, digits, options, "wengert gradcheck")});
+  } else {
+    const Op& op = catalogue.at(request.subject);
+    if (options.only_input >= op.max_inputs) fail(fmt::format("[{}] has inputs 0 to {}; there is no input {}", op.name, op.max_inputs - 1, options.only_input));
+    results.push_back({op.name, check_op(catalogue, op.name, options)});
+  }
+  return results;
+}
+
+int print_gradcheck(const std::vector<GradcheckResult>& results, const GradcheckOptions& options, bool as_json) {
+  const Verdict verdict = verdict_of(results);
+  if (as_json) {
+    Json subjects = Json::array();
+    for (const GradcheckResult& result : results) subjects.push_back(json_of(result));
+    print_line(Json{{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"seed", options.seed}, {"order", options.order}, {"results", subjects}}.dump(2));
+  } else {
+    for (const GradcheckResult& result : results) {
+      const bool nothing = result.report.checks == 0 && result.report.findings.empty();
+      print_line(fmt::format("{}: {}", result.subject, nothing ? "no gradient to check" : result.report.text()));
+      for (const GradcheckFinding& finding : result.report.findings) print_line("  " + finding.text());
+      if (result.report.first_wrong_node) print_line("  first wrong node: " + result.report.first_wrong_node->text());
+    }
+    if (results.size() > 1) print_line(fmt::format("{} subjects: {}", results.size(), name(verdict)));
+  }
+  return verdict == Verdict::fail ? check_failed : success;
+}
+
+void add_gradcheck(CLI::App& app, int& status) {
+  struct Arguments {
+    GradcheckRequest request;
+    std::string dtype = "f64";
+    bool as_json = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
+  GradcheckRequest& request = arguments->request;
+  CLI::Option* subject = sub->add_option("subject", request.subject, "An op, SCRIPT.toml or MODEL.safetensors; default: the report's network");
+  sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
+  sub->add_option("--dtype", arguments->dtype, "f64 or f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
+  sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1");
+  sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(CLI::Range(1, 2));
+  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(CLI::NonNegativeNumber);
+  sub->add_option("--input", request.options.only_input, "One input alone, counted from 0")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--json", arguments->as_json, "Print JSON");
+  sub->footer("Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
+              "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");
+  sub->callback([arguments, &status] {
+    GradcheckOptions& options = arguments->request.options;
+    options.dtype = arguments->dtype == "f32" ? DType::f32 : DType::f64;
+    status = print_gradcheck(gradcheck(arguments->request, builtin_catalogue()), options, arguments->as_json);
+  });
+}
+
+}  // namespace wengert::command

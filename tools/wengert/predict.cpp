@@ -1,0 +1,125 @@
+// wengert predict: the class of pictures, or of images of the test set, drawn in the terminal.
+#include <algorithm>
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/models/files/png.hpp>
+#include <wengert/models/saved.hpp>
+#include <wengert/ops/softmax.hpp>
+
+#include "command.hpp"
+#include "data.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+struct PredictArguments {
+  std::string model, data;
+  std::vector<std::string> pictures;
+  std::vector<Index> indices;
+  bool invert = false, json = false;
+};
+
+struct Subject {
+  std::string name;
+  Tensor image;           // f32 (1,C,H,W)
+  Index label = -1;       // where it is known
+};
+
+// Digits are bright on black; a picture that is bright at its border is dark on light, and is inverted.
+bool bright_border(const GreyImage& image) {
+  double sum = 0;
+  Index count = 0;
+  for (Index y = 0; y < image.height; ++y) {
+    for (Index x = 0; x < image.width; ++x) {
+      if (y != 0 && x != 0 && y != image.height - 1 && x != image.width - 1) continue;
+      sum += image.pixels[static_cast<std::size_t>(y * image.width + x)];
+      ++count;
+    }
+  }
+  constexpr double middle = 127.5;
+  return sum > middle * static_cast<double>(count);
+}
+
+Subject from_picture(const std::string& path, const Shape& input, bool invert) {
+  if (input[0] != 1) fail(fmt::format("[predict] wanted a model of grey images, this one takes {} channels", input[0]));
+  GreyImage grey = read_png(path);
+  const bool turn = invert != bright_border(grey);
+  if (grey.height != input[1] || grey.width != input[2]) grey = resize_area(grey, input[1], input[2]);
+  std::vector<float> values;
+  constexpr float white = 255.0f;
+  for (const std::uint8_t pixel : grey.pixels) values.push_back(static_cast<float>(turn ? 255 - pixel : pixel) / white);
+  return {path, Tensor::copy(values.data(), {1, 1, input[1], input[2]}), -1};
+}
+
+void draw(const Tensor& image) {
+  constexpr const char* shades[] = {" ", ".", ":", "+", "*", "#", "@"};
+  constexpr Index levels = 7;
+  const Index height = image.shape()[2], width = image.shape()[3];
+  for (Index y = 0; y < height; ++y) {
+    std::string line;
+    for (Index x = 0; x < width; ++x) {
+      const auto level = std::clamp<Index>(static_cast<Index>(image.at(y * width + x) * levels), 0, levels - 1);
+      line += shades[level];
+      line += shades[level];
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    if (!line.empty()) fmt::print("  {}\n", line);
+  }
+}
+
+int run(const PredictArguments& a) {
+  if (a.pictures.empty() && a.indices.empty()) fail("[predict] wanted pictures, or --index of the test set");
+  const Script script = saved_script(a.model);
+  const Model model = load_model(a.model);
+  std::vector<Subject> subjects;
+  for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert));
+  if (!a.indices.empty()) {
+    const Dataset set = open_dataset(a.data, script.data, Split::test);
+    for (const Index index : a.indices) {
+      if (index < 0 || index >= set.size()) fail(fmt::format("[predict] wanted an index in [0,{}), got {}", set.size(), index));
+      const Dataset::Batch one = set.gather(&index, 1);
+      subjects.push_back({fmt::format("test image {}", index), one.images, static_cast<Index>(one.labels.item())});
+    }
+  }
+  nlohmann::json out = nlohmann::json::array();
+  for (const Subject& subject : subjects) {
+    const Tensor p = softmax(Var(model(subject.image))).value();
+    const auto values = p.values<float>();
+    const Index guess = std::max_element(values.begin(), values.end()) - values.begin();
+    if (a.json) {
+      nlohmann::json entry = {{"name", subject.name}, {"class", guess}, {"probabilities", std::vector<float>(values.begin(), values.end())}};
+      if (subject.label >= 0) entry["label"] = subject.label;
+      out.push_back(entry);
+      continue;
+    }
+    const std::string truth = subject.label < 0 ? "" : subject.label == guess ? ", right" : fmt::format(", wrong: it is {}", subject.label);
+    fmt::print("{}: {} ({:.1f}%{})\n", subject.name, guess, 100 * p.at(guess), truth);
+    draw(subject.image);
+  }
+  if (a.json) std::cout << out << '\n';
+  return success;
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app, int& status) {
+  auto a = std::make_shared<PredictArguments>();
+  CLI::App* sub = app.add_subcommand("predict", "the class of PNG pictures, or of images of the test set");
+  sub->footer("Example: wengert predict model.safetensors digit.png\n         wengert predict model.safetensors --index 0 1 2");
+  sub->add_option("model", a->model, "saved model")->required();
+  sub->add_option("pictures", a->pictures, "PNG files; scaled to the model's size, inverted where dark on light");
+  sub->add_option("--index", a->indices, "images of the test set");
+  sub->add_option("--data", a->data, "folder with the IDX files of a data set");
+  sub->add_flag("--invert", a->invert, "turn the choice of dark on light round");
+  sub->add_flag("--json", a->json, "JSON on stdout");
+  sub->callback([a, &status] { status = run(*a); });
+}
+
+}  // namespace wengert::command

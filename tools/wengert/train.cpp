@@ -1,0 +1,207 @@
+// wengert train: fits a network and saves it.
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/models/files/atomic_file.hpp>
+#include <wengert/models/saved.hpp>
+#include <wengert/models/trainer.hpp>
+
+#include "command.hpp"
+#include "data.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+struct TrainArguments {
+  std::string script, data, kernel, out = "model.safetensors", history, resume;
+  Index epochs = 0, batch = 0, examples = 0, validation = 0, steps = 0, patience = 0;
+  double rate = 0;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  bool serial = false, json = false, quiet = false, keep_best = false;
+  const CLI::App* given = nullptr;
+
+  bool has(const char* option) const { return given->count(option) > 0; }
+};
+
+// The script that is trained: named, carried by the file to resume, or the report's network.
+Script chosen_script(const TrainArguments& a) {
+  if (!a.script.empty()) return read_script(find_script(a.script));
+  if (!a.resume.empty()) return saved_script(a.resume);
+  return read_script(share_folder() / "scripts" / "mnist_cnn.toml");
+}
+
+// Settings of a resumed training stand in for what the command line leaves open.
+void take_saved(const std::map<std::string, std::string>& saved, Script& script) {
+  const auto take = [&](const char* key, auto& setting) {
+    const auto found = saved.find(key);
+    if (found == saved.end()) return;
+    std::istringstream(found->second) >> setting;
+  };
+  double rate = rate_of(script.optimiser);
+  take(batch_key, script.options.batch);
+  take(seed_key, script.options.seed);
+  take(kernel_key, script.options.kernel);
+  take(rate_key, rate);
+  take(epochs_key, script.fit.epochs);
+  take(examples_key, script.fit.examples);
+  take(validation_key, script.fit.validation);
+  set_rate(script.optimiser, rate);
+}
+
+void take_arguments(const TrainArguments& a, Script& script) {
+  if (a.has("--epochs")) script.fit.epochs = a.epochs;
+  if (a.has("--examples")) script.fit.examples = a.examples;
+  if (a.has("--validation")) script.fit.validation = a.validation;
+  if (a.has("--patience")) script.fit.patience = a.patience;
+  if (a.has("--batch")) script.options.batch = a.batch;
+  if (a.has("--seed")) script.options.seed = a.seed;
+  if (a.has("--kernel")) script.options.kernel = a.kernel;
+  if (a.has("--rate")) {
+    if (!(a.rate > 0)) fail(fmt::format("[train] wanted a rate above 0, got {:g}", a.rate));
+    set_rate(script.optimiser, a.rate);
+  }
+  script.fit.steps = a.steps;
+  script.fit.keep_best = script.fit.keep_best || a.keep_best;
+  script.options.threads = a.serial ? 1 : a.threads;
+}
+
+nlohmann::json as_json(const EpochReport& e) {
+  nlohmann::json line = {{"epoch", e.epoch + 1}, {"step", e.step}, {"loss", e.loss}, {"accuracy", e.accuracy}, {"seconds", e.seconds}, {"images_per_second", e.images_per_second}};
+  if (e.validation_loss) line["validation_loss"] = *e.validation_loss;
+  if (e.validation_accuracy) line["validation_accuracy"] = *e.validation_accuracy;
+  return line;
+}
+
+std::string as_line(const EpochReport& e, Index epochs) {
+  std::string line = fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.2f}%", e.epoch + 1, epochs, e.loss, 100 * e.accuracy);
+  if (e.validation_accuracy) line += fmt::format("  validation loss {:.4f}  accuracy {:.2f}%", *e.validation_loss, 100 * *e.validation_accuracy);
+  return line + fmt::format("  {:.1f} s  {:.0f} images/s", e.seconds, e.images_per_second);
+}
+
+// The bar of the running epoch, on a terminal only.
+class Progress {
+ public:
+  Progress(bool shown, Index batch) : shown_(shown && isatty(STDERR_FILENO) != 0), batch_(batch) {}
+
+  void show(const BatchReport& r) {
+    if (r.epoch != epoch_) {
+      epoch_ = r.epoch;
+      first_ = r.batch;
+      start_ = std::chrono::steady_clock::now();
+    }
+    if (!shown_ || (r.batch % 20 != 0 && r.batch + 1 != r.batches)) return;
+    constexpr Index width = 24;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const auto done = static_cast<double>(r.batch - first_ + 1);
+    const auto left = seconds / done * static_cast<double>((r.batches - r.batch - 1) + (r.epochs - r.epoch - 1) * r.batches);
+    const Index filled = width * (r.batch + 1) / r.batches;
+    fmt::print(stderr, "\repoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ", r.epoch + 1, r.epochs, "", filled, "",
+               width - filled, r.loss, 100 * r.accuracy, done * static_cast<double>(batch_) / std::max(seconds, 1e-9), left);
+  }
+  void clear() const {
+    if (shown_) fmt::print(stderr, "\r\033[K");
+  }
+
+ private:
+  bool shown_;
+  Index batch_, epoch_ = -1, first_ = 0;
+  std::chrono::steady_clock::time_point start_ = {};
+};
+
+int run(const TrainArguments& a) {
+  Script script = chosen_script(a);
+  if (!a.resume.empty()) take_saved(read_metadata(a.resume), script);
+  take_arguments(a, script);
+  { const AtomicFile writable(a.out); }  // a run whose result cannot be written is refused now, not at its end
+  const Dataset set = open_dataset(a.data, script.data, Split::train);
+  const Index epochs = script.fit.epochs;
+  const FitOptions fit = script.fit;
+  Trainer trainer(std::move(script.network), script.optimiser, script.options, script.input, script.text);
+  if (!a.resume.empty()) trainer.resume(a.resume);
+
+  std::ofstream history;
+  if (!a.history.empty()) {
+    history.open(a.history, a.resume.empty() ? std::ios::trunc : std::ios::app);
+    if (!history) fail("[train] cannot write the history '" + a.history + "'");
+  }
+  const bool lines = !a.quiet && !a.json;
+  if (lines) {
+    fmt::print("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(), script.options.batch, epochs,
+               script.options.kernel, script.options.seed);
+    std::fflush(stdout);
+  }
+  Progress progress(lines, script.options.batch);
+  FitCallbacks callbacks;
+  callbacks.batch = [&](const BatchReport& report) {
+    progress.show(report);
+    return !interrupted;
+  };
+  callbacks.epoch = [&](const EpochReport& report) {
+    progress.clear();
+    if (lines) {
+      fmt::print("{}\n", as_line(report, epochs));
+      std::fflush(stdout);
+    }
+    if (history.is_open() && !(history << as_json(report) << '\n' << std::flush)) fail("[train] cannot write the history '" + a.history + "'");
+    return true;
+  };
+  std::signal(SIGINT, [](int) { interrupted = true; });
+  std::signal(SIGTERM, [](int) { interrupted = true; });
+  const History result = trainer.fit(set, fit, callbacks);
+  progress.clear();
+  trainer.save(a.out);
+  if (a.json) {
+    nlohmann::json out = {{"model", a.out}, {"steps", trainer.steps()}, {"stopped", result.stopped}, {"epochs", nlohmann::json::array()}};
+    for (const EpochReport& epoch : result.epochs) out["epochs"].push_back(as_json(epoch));
+    std::cout << out << '\n';
+  } else if (lines) {
+    fmt::print("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps());
+  }
+  return success;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, int& status) {
+  auto a = std::make_shared<TrainArguments>();
+  CLI::App* sub = app.add_subcommand("train", "fit a network (without a script: the report's) to MNIST or another set");
+  sub->footer("Example: wengert train tools/scripts/mnist_cnn.toml --epochs 5 --validation 5000 --out digits.safetensors");
+  sub->add_option("script", a->script, "model script (TOML); a name finds one of the installed scripts");
+  sub->add_option("--data", a->data, "folder with the four IDX files of a data set");
+  sub->add_option("--epochs", a->epochs, "in all; shapes the schedule")->check(CLI::NonNegativeNumber);
+  sub->add_option("--batch", a->batch, "images a step (64)")->check(CLI::PositiveNumber);
+  sub->add_option("--rate", a->rate, "learning rate");
+  sub->add_option("--seed", a->seed, "of initial weights and batch order (1)");
+  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
+  sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col, or K,auto to fall back");
+  sub->add_flag("--serial", a->serial, "one worker");
+  sub->add_option("--examples", a->examples, "the first N images only")->check(CLI::NonNegativeNumber);
+  sub->add_option("--validation", a->validation, "hold out the last N images")->check(CLI::NonNegativeNumber);
+  sub->add_option("--patience", a->patience, "stop after N epochs without a better validation loss")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--keep-best", a->keep_best, "end with the parameters of the epoch with the best validation accuracy");
+  sub->add_option("--out", a->out, "file of the trained model (model.safetensors)");
+  sub->add_option("--history", a->history, "file for one JSON line an epoch");
+  sub->add_option("--resume", a->resume, "saved training to continue exactly");
+  sub->add_option("--steps", a->steps, "stop after N steps")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--json", a->json, "the result as JSON on stdout");
+  sub->add_flag("--quiet", a->quiet, "print nothing");
+  a->given = sub;
+  sub->callback([a, &status] { status = run(*a); });
+}
+
+}  // namespace wengert::command
