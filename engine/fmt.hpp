@@ -1,4 +1,4 @@
-// fmt::print("{}\n", tensor), for programs that use the fmt library. Not part of what Wengert needs.
+// fmt::print("{}\n", tensor). For programs that use the fmt library; include as <wengert/fmt.hpp>.
 #pragma once
 
 #include <fmt/ostream.h>

@@ -55,7 +55,8 @@ class FunctionCheck {
   Values random_direction(std::size_t input, const std::string& name) const {
     if (gradients()[input].empty()) return {};
     Values values = random_values(point(input).size(), random(fmt::format("{} of input {}", name, input)), subject_.multilinear);
-    for (double& value : values) value *= scale_of(input);
+    const double scale = scale_of(input);
+    for (double& value : values) value *= scale;
     return values;
   }
 
@@ -127,7 +128,7 @@ class FunctionCheck {
   JudgedSlope exactly(double analytic, double magnitude, const Direction& direction) const {
     const Differences change = function_.differences(direction, 1.0);
     JudgedSlope result;
-    result.slope = {(change.right + change.left) / 2, change.left, change.right, change.right - change.left, 0, 1.0, true};
+    result.slope = {(change.right + change.left) / 2, change.left, change.right, change.right - change.left, 0, 0, 1.0, true};
     const auto integers = [this](const std::vector<Values>& all) {
       return std::all_of(all.begin(), all.end(), [this](const Values& values) { return all_integers(values, dtype()); });
     };
@@ -161,7 +162,7 @@ class FunctionCheck {
       ++report_.zero;
       return;
     }
-    if (judgement.verdict == Verdict::fail && entry < 0 && subject_.narrow) return report_.add(narrow(direction, input, outcome));
+    if (judgement.verdict == Verdict::fail && entry < 0 && options_.narrow) return report_.add(narrow(direction, input, outcome));
     report_.add(found(outcome, direction, input, entry));
   }
 
@@ -192,7 +193,13 @@ class FunctionCheck {
       const Outcome first = measure(halves[0]);
       const bool wrong = first.judged.judgement.verdict == Verdict::fail;
       const Outcome half = wrong ? first : measure(halves[1]);
-      if (half.judged.judgement.verdict != Verdict::fail) return found(outcome, direction, input, -1);
+      if (half.judged.judgement.verdict != Verdict::fail) {
+        if (first.judged.judgement.kink || half.judged.judgement.kink) {  // at kinks of several parts the sum of their slopes bounds nothing
+          outcome.judged.judgement.verdict = Verdict::inconclusive;
+          outcome.judged.judgement.reason = "kinks of several inputs";
+        }
+        return found(outcome, direction, input, -1);
+      }
       direction = halves[wrong ? 0 : 1];
       outcome = half;
     }

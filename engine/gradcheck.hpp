@@ -22,6 +22,7 @@ struct GradcheckOptions {
   Index only_case = -1;          // of an op's samples; -1: all
   Index only_input = -1;         // -1: all, and jointly
   int most_failures = 4;         // stop there
+  bool narrow = true;            // a direction that fails is halved until one entry explains it, or a kink does
   const Catalogue* catalogue = nullptr;  // of the tapes; null: the built-in ops
 };
 
@@ -76,7 +77,6 @@ struct GradcheckSubject {
   std::string command = {};
   bool multilinear = false;      // inputs are small integers: step 1, one input at a time, compared exactly
   bool constant = false;         // it has no gradient: slopes must be zero wherever differences can tell
-  bool narrow = true;            // a direction that fails is halved until one entry explains it
   bool may_vanish = false;       // that all gradients are zero does not fail as vacuous
 };
 

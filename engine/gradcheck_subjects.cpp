@@ -126,6 +126,7 @@ GradcheckReport check_nodes(const Tape& tape, Index size, const GradcheckOptions
     }
     GradcheckOptions own = options;
     own.order = 1;
+    own.narrow = true;
     own.only_input = -1;
     own.most_failures = 1;
     own.catalogue = tape.state()->own_catalogue ? &tape.catalogue() : nullptr;
@@ -170,7 +171,6 @@ GradcheckReport check_model(const GradcheckLoss& loss, const std::vector<Tensor>
   };
   GradcheckSubject subject;
   subject.node = "[model]";
-  subject.narrow = false;  // the first wrong node says more, at less cost
   subject.command = command.empty() ? command : command + options_text(options);
   GradcheckReport report = check_function(function, inputs, options, subject);
   if (report.failed == 0) return report;

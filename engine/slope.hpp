@@ -20,6 +20,8 @@ const char* name(Verdict verdict);
 // f(x + h v) - f(x) and f(x) - f(x - h v); not finite where f is not.
 struct Differences {
   double right = 0, left = 0;
+  double bend = 0;               // the sum of |right - left| over the terms that f is a sum of, where they are known: at
+                                 // kinks of several terms the difference of the sums may cancel
 };
 
 // What differences say of the derivative of f along v at x.
@@ -27,6 +29,7 @@ struct Slope {
   double value = 0;              // of central differences, extrapolated
   double left = 0, right = 0;    // one-sided, at the chosen step
   double jump = 0;               // right minus left, extrapolated to step 0: 0 where f is smooth
+  double bend = 0;               // the same of the terms: bounds what any choice of slopes at their kinks may differ by
   double error = 0;              // bound of value's error, the jump apart
   double step = 0;               // h
   bool finite = false;           // false: f is not finite on either side at any step

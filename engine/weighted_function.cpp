@@ -142,13 +142,16 @@ std::vector<Values> WeightedFunction::evaluate(const Direction& direction, doubl
 Differences WeightedFunction::differences(const Direction& direction, double step) const {
   const std::vector<Values> after = evaluate(direction, step), before = evaluate(direction, -step);
   long double right = 0, left = 0;
+  double bend = 0;
   for (std::size_t o = 0; o < values_.size(); ++o) {
     for (std::size_t i = 0; i < values_[o].size(); ++i) {
-      right += static_cast<long double>(weights_[o][i] * (after[o][i] - values_[o][i]));
-      left += static_cast<long double>(weights_[o][i] * (values_[o][i] - before[o][i]));
+      const double up = weights_[o][i] * (after[o][i] - values_[o][i]), down = weights_[o][i] * (values_[o][i] - before[o][i]);
+      right += static_cast<long double>(up);
+      left += static_cast<long double>(down);
+      bend += std::abs(up - down);
     }
   }
-  return {static_cast<double>(right), static_cast<double>(left)};
+  return {static_cast<double>(right), static_cast<double>(left), bend};
 }
 
 }  // namespace wengert

@@ -14,7 +14,3 @@
 #include <wengert/models/script.hpp>
 #include <wengert/models/trainer.hpp>
 #include <wengert/ops/catalogue.hpp>
-
-#if __has_include(<fmt/ostream.h>)
-#include <wengert/engine/fmt.hpp>
-#endif

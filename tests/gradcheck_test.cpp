@@ -165,6 +165,20 @@ TEST_CASE("at a kink the check is inconclusive, and a slope outside of both side
   CHECK(report_on(outside, {{x, "x"}}).verdict() == Verdict::fail);
 }
 
+TEST_CASE("at kinks of several terms at once the choice of a slope in each is not an error") {
+  // Weights of either sign, and for ties in a maximum the first argument's slope: the sum need not lie between the sums.
+  const Tensor zeros = Tensor::zeros({50}, DType::f64);
+  const auto terms = [](std::span<const Var> v) { return std::vector<Var>{maximum(v[0], v[1]) + relu(v[1])}; };
+  const GradcheckReport separate = report_on(terms, {{zeros, "a"}, {zeros, "b"}});
+  CHECK_MESSAGE(separate.verdict() == Verdict::inconclusive, texts(separate));
+  const Tensor signs = normal({50}, "signs");
+  const auto one_sum = [&](std::span<const Var> v) { return std::vector<Var>{sum(maximum(v[0], v[1]) * Var(signs))}; };
+  const GradcheckReport summed = report_on(one_sum, {{zeros, "a"}, {zeros, "b"}});
+  CHECK_MESSAGE(summed.verdict() == Verdict::inconclusive, texts(summed));
+  const auto wrong = [&](std::span<const Var> v) { return std::vector<Var>{sum(with_gradient_times(maximum(v[0], v[1]), Tensor::full({50}, -1.0, DType::f64)))}; };
+  CHECK(report_on(wrong, {{zeros, "a"}, {zeros, "b"}}).verdict() == Verdict::fail);
+}
+
 TEST_CASE("a check in which all gradients are zero fails as vacuous") {
   const auto dead = [](std::span<const Var> v) { return std::vector<Var>{relu(v[0] - 100.0)}; };
   const GradcheckReport report = report_on(dead, {{normal({4}, "x"), "x"}});

@@ -1,13 +1,10 @@
 // The checks that call ops on tapes, as users do.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
-#include <mutex>
-#include <thread>
 
 #include <fmt/format.h>
 
+#include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/gradcheck.hpp>
@@ -65,34 +62,6 @@ struct Recorded {
 
 // The case's kernel for every op that has one of that backend, the others as they come.
 std::string choice_of(const Case& at) { return at.kernel.backend + ",auto"; }
-
-// A parallel executor that starts threads for every call: plain, and independent of the one under test.
-class ThreadExecutor final : public Executor {
- public:
-  explicit ThreadExecutor(int count) : count_(count) {}
-  int workers() const override { return count_; }
-  void run(Index tasks, const std::function<void(Index, int)>& body) override {
-    std::atomic<Index> next{0};
-    std::exception_ptr thrown;
-    std::mutex mutex;
-    std::vector<std::thread> threads;
-    for (int worker = 0; worker < count_; ++worker) {
-      threads.emplace_back([&, worker] {
-        try {
-          for (Index task = next++; task < tasks; task = next++) body(task, worker);
-        } catch (...) {
-          const std::lock_guard lock(mutex);
-          thrown = std::current_exception();
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    if (thrown) std::rethrow_exception(thrown);
-  }
-
- private:
-  int count_;
-};
 
 bool all_same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_bits);
@@ -171,7 +140,7 @@ TableResult check_adjoint(const Catalogue& catalogue) {
 }
 
 TableResult check_executor(const Catalogue& catalogue) {
-  const auto parallel = std::make_shared<ThreadExecutor>(3);
+  const std::shared_ptr<Executor> parallel = tbb_executor(3);
   return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
     if (at.batch() <= chunk_size(at.batch()) || !contradiction(at).empty()) return;
     const KernelScope scope(choice_of(at));

@@ -1,0 +1,212 @@
+// Training the report's network: sizes, losses, repeatability for any number of workers, resuming, fine-tuning, errors.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include <wengert/backends/tbb/executor.hpp>
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/models/dataset.hpp>
+#include <wengert/models/mnist_cnn.hpp>
+#include <wengert/models/trainer.hpp>
+
+#include "scratch_folder.hpp"
+
+using namespace wengert;
+
+namespace {
+
+const Dataset& digits() {
+  static const Dataset set = mnist::train().slice(0, 2000);
+  return set;
+}
+
+TrainerOptions options(Index batch = 32, int threads = 2) {
+  TrainerOptions result;
+  result.batch = batch;
+  result.threads = threads;
+  return result;
+}
+
+FitOptions steps(Index count, Index epochs = 2) {
+  FitOptions result;
+  result.epochs = epochs;
+  result.steps = count;
+  result.examples = 500;
+  return result;
+}
+
+bool same_bits(const Model& a, const Model& b) {
+  for (std::size_t i = 0; i < a.parameters().size(); ++i) {
+    const Tensor left = a.parameters()[i].value(), right = b.parameters()[i].value();
+    if (!std::ranges::equal(left.values<float>(), right.values<float>())) return false;
+  }
+  return true;
+}
+
+// A network whose first node waits until a number of threads have met in it: then that many really took part.
+struct Rendezvous {
+  explicit Rendezvous(int wanted) : wanted_(wanted) {}
+
+  void meet() {
+    std::unique_lock lock(mutex_);
+    threads_.insert(std::this_thread::get_id());
+    if (static_cast<int>(threads_.size()) >= wanted_) changed_.notify_all();
+    changed_.wait_for(lock, std::chrono::seconds(20), [&] { return static_cast<int>(threads_.size()) >= wanted_; });
+  }
+  int met() const { return static_cast<int>(threads_.size()); }
+
+  Op op() {
+    Op made;
+    made.name = "rendezvous";
+    made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
+    made.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent()}; };
+    made.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
+    Kernel kernel;
+    kernel.run = [this](const KernelCall& call) {
+      meet();
+      std::copy_n(call.input(0).read<float>(), call.input(0).elements(), call.output(0).write<float>());
+    };
+    made.kernels = {kernel};
+    return made;
+  }
+
+ private:
+  int wanted_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::thread::id> threads_;
+};
+
+}  // namespace
+
+TEST_CASE("the report's network has 105,496 parameters, 105,634 with the linear layers' biases") {
+  CHECK(Model(MnistCnn{}, {1, 28, 28}).parameter_count() == 105496);
+  CHECK(Model(MnistCnn{true}, {1, 28, 28}).parameter_count() == 105634);
+}
+
+TEST_CASE("losses of the first ten steps on MNIST") {
+  Trainer trainer(MnistCnn{}, Adam::report(), options(64));
+  std::vector<double> losses;
+  FitCallbacks callbacks;
+  callbacks.batch = [&](const BatchReport& report) {
+    losses.push_back(report.loss);
+    return true;
+  };
+  trainer.fit(mnist::train(), {.epochs = 1, .validation = 5000, .steps = 10}, callbacks);
+  const std::vector<double> wanted = {2.546825, 2.188157, 2.101539, 2.005487, 1.934593, 1.770630, 1.629101, 1.598147};
+  REQUIRE(losses.size() == 10);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    CAPTURE(i);
+    CHECK(losses[i] == doctest::Approx(wanted[i]).epsilon(2e-4));
+  }
+}
+
+TEST_CASE("training is bitwise the same for 1, 2, 3, 4 and 8 workers, on every backend") {
+  for (const char* kernel : {"naive", "matrix", "im2col"}) {
+    std::optional<Trainer> first;
+    for (const int threads : {1, 2, 3, 4, 8}) {
+      CAPTURE(kernel);
+      CAPTURE(threads);
+      Rendezvous rendezvous(threads);
+      const Op meet = rendezvous.op();
+      const MnistCnn network;
+      TrainerOptions chosen = options(32, threads);
+      chosen.kernel = kernel;
+      Trainer trainer([&](Var x) { return network(apply(meet, {}, At(x))); }, Adam::report(), chosen);
+      trainer.fit(digits(), steps(3));
+      CHECK(rendezvous.met() >= threads);
+      if (first) CHECK(same_bits(first->model(), trainer.model()));
+      else first.emplace(std::move(trainer));
+    }
+  }
+}
+
+TEST_CASE("a training interrupted in mid-epoch and resumed ends with the bits of the uninterrupted one") {
+  const ScratchFolder folder;
+  const auto path = folder.path() / "half.safetensors";
+  Trainer whole(MnistCnn{}, Adam::report(), options());
+  whole.fit(digits(), steps(25));
+  Trainer half(MnistCnn{}, Adam::report(), options());
+  half.fit(digits(), steps(7));
+  half.save(path);
+  Trainer rest(MnistCnn{}, Adam::report(), options(32, 1));
+  rest.resume(path);
+  rest.fit(digits(), steps(18));
+  CHECK(whole.steps() == rest.steps());
+  CHECK(same_bits(whole.model(), rest.model()));
+
+  Trainer other_batch(MnistCnn{}, Adam::report(), options(16));
+  CHECK_THROWS_WITH_AS(other_batch.resume(path), doctest::Contains("wanted batch '32'"), Error);
+  Trainer other_optimiser(MnistCnn{}, Sgd{}, options());
+  CHECK_THROWS_WITH_AS(other_optimiser.resume(path), doctest::Contains("optimiser"), Error);
+}
+
+TEST_CASE("frozen parameters keep their values, and a part of a model loads into another") {
+  const ScratchFolder folder;
+  const auto path = folder.path() / "model.safetensors";
+  Trainer trainer(MnistCnn{}, Adam::report(), options());
+  CHECK(trainer.model().freeze("conv") == 4);
+  const Tensor before = trainer.model().parameter("conv1.weight").value();
+  const Tensor trained_before = trainer.model().parameter("fc1.weight").value();
+  trainer.fit(digits(), steps(2));
+  CHECK(std::ranges::equal(before.values<float>(), trainer.model().parameter("conv1.weight").value().values<float>()));
+  CHECK_FALSE(std::ranges::equal(trained_before.values<float>(), trainer.model().parameter("fc1.weight").value().values<float>()));
+  trainer.save(path);
+
+  Model biased(MnistCnn{true}, {1, 28, 28});
+  CHECK_THROWS_WITH_AS(biased.load(path), doctest::Contains("missing [fc1.bias, fc2.bias]"), Error);
+  const LoadReport report = biased.load(path, false);
+  CHECK(report.loaded.size() == 6);
+  CHECK(report.missing == std::vector<std::string>{"fc1.bias", "fc2.bias"});
+  CHECK_THROWS_WITH_AS(biased.parameter("fc1.wieght"), doctest::Contains("did you mean 'fc1.weight'"), Error);
+}
+
+TEST_CASE("a loss that is not finite stops with the node and the batch, and the parameters stay") {
+  Trainer trainer(MnistCnn{}, Adam::report(), options());
+  Parameter weight = trainer.model().parameter("fc1.weight");
+  weight.set_value(Tensor::full(weight.shape(), std::numeric_limits<double>::quiet_NaN()));
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), steps(3)), doctest::Contains("[train] epoch 1, batch 1 of 16: the loss is not finite: [parameter 'fc1.weight'"), Error);
+  CHECK(trainer.steps() == 0);
+}
+
+TEST_CASE("bad sizes are refused with what was wanted and what came") {
+  CHECK_THROWS_WITH_AS(Trainer(MnistCnn{}, Adam{}, options(0)), doctest::Contains("wanted a batch of at least 1, got 0"), Error);
+  Trainer trainer(MnistCnn{}, Adam{}, options());
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 100000}), doctest::Contains("wanted 100000 examples, the set has 2000"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 10, .validation = 10}), doctest::Contains("fewer validation images"), Error);
+  CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("[conv2d 'conv1'"), Error);
+  CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("wanted input (N,1,H,W), got (2,3,28,28) from 'image'"), Error);
+}
+
+TEST_CASE("several threads run one model at once, and an exception crosses the pool whole") {
+  const Model model(MnistCnn{}, {1, 28, 28});
+  const Index positions[] = {0, 1, 2, 3};
+  const Dataset::Batch batch = digits().gather(positions, 4);
+  const Tensor alone = model(batch.images);
+  std::atomic<int> equal{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] { equal += std::ranges::equal(alone.values<float>(), model(batch.images).values<float>()) ? 1 : 0; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(equal == 4);
+
+  const auto executor = tbb_executor(2);
+  CHECK_THROWS_WITH_AS(executor->run(16, [](Index task, int) { if (task == 7) throw Error("task 7"); }), "task 7", Error);
+}
+
+TEST_CASE("schedules") {
+  CHECK(Schedule{}.at(7, 10, 5) == 1.0);
+  CHECK(Schedule{.kind = Schedule::Kind::step, .factor = 0.5, .every = 2}.at(20, 100, 5) == 0.25);
+  CHECK(Schedule{.kind = Schedule::Kind::cosine}.at(50, 100, 5) == doctest::Approx(0.5));
+  CHECK(Schedule{.kind = Schedule::Kind::one_cycle}.at(30, 100, 5) == doctest::Approx(1.0));
+  CHECK(Schedule{.warm_up = 4}.at(1, 100, 5) == 0.5);
+}
