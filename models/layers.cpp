@@ -71,7 +71,8 @@ Linear::Linear(std::string name, const Options& options)
 
 Var Linear::operator()(const At& x) const {
   const At at = x.named(name_);
-  const Var y = bias ? linear(at, weight.on(at), bias->on(at)) : linear(at, weight.on(at));
+  const Var w = weight.on(at);  // before the bias, whatever order a compiler evaluates arguments in
+  const Var y = bias ? linear(at, w, bias->on(at)) : linear(at, w);
   return activate(options_.activation, at(y));
 }
 

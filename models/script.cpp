@@ -117,6 +117,7 @@ Script parse_script(const std::string& text, const std::string& file) {
   if (const Value* data = root.find("data")) result.data = data->text();
   result.input = read_input(root.at("input"));
   const auto layers = std::make_shared<const std::vector<script::Layer>>(script::read_layers(root.at("layers"), result.input));
+  for (const script::Layer& layer : *layers) result.layers.push_back({layer.name, layer.kind, layer.site.line});
   result.network = [layers](const Var& x) { return script::declare(*layers, x); };
   const Model model(result.network, result.input);
   if (const Value* train = root.find("train")) read_train(*train, model.parameters(), result);

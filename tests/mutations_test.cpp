@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include <wengert/engine/context.hpp>
 #include <wengert/engine/gradcheck.hpp>
 #include <wengert/engine/samples.hpp>
 #include <wengert/models/mnist_cnn.hpp>
@@ -61,6 +62,20 @@ TEST_CASE("Hessian-vector products of the report's network with a smooth activat
   const GradcheckReport report = check_network(smooth_network, options);
   CHECK_MESSAGE(report.verdict() == Verdict::pass, texts(report));
   CHECK(report.passed >= 10);
+}
+
+TEST_CASE("a network with batch norm and dropout in training passes, and its running statistics stay as they were") {
+  const BatchNorm norm{"norm", {.channels = 8}};
+  const Conv2d conv{"conv", {.in = 1, .out = 8, .size = 5, .stride = 3}};
+  const Dropout dropout{"dropout", {.rate = 0.4}};
+  const Linear last{"last", {.in = 512, .out = 10}};
+  const Tensor mean = norm.mean.value();
+  const TrainingScope training(3, Var(Tensor::copy(std::vector<std::int32_t>{7}.data(), {})));
+  const auto network = [&](const Var& x) { return last(dropout(flatten(tanh(norm(conv(x)))))); };
+  const GradcheckReport report = check_network(network, {});
+  CHECK_MESSAGE(report.verdict() == Verdict::pass, texts(report));
+  CHECK(report.passed > 20);
+  for (Index i = 0; i < mean.elements(); ++i) CHECK(norm.mean.value().at(i) == mean.at(i));
 }
 
 TEST_CASE("every mutation is caught on its op") {

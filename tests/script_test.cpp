@@ -130,6 +130,10 @@ TEST_CASE("nodes bear the layer's name and the script's line") {
   const Node& node = tape.node(y.node());
   CHECK(node.name == "fc");
   CHECK(node.site.text() == "test.toml:4");
+  REQUIRE(script.layers.size() == 2);
+  CHECK(script.layers[0].name == "flatten1");
+  CHECK(script.layers[1].kind == "linear");
+  CHECK(script.layers[1].line == 4);
 }
 
 TEST_CASE("what is wrong with a script is said with its line and the nearest valid name") {
@@ -188,7 +192,7 @@ TEST_CASE("what is wrong with a script is said with its line and the nearest val
   says(test::message_of<Error>([] { parse_script("layers = []", "test.toml"); }), "1", "wanted the key 'input'");
   says(test::message_of<Error>([] { parse_script("input = [1, -28, 28]\nlayers = []", "test.toml"); }), "1", "got -28");
   says(test::message_of<Error>([] { parse_script("input = [28, 28]\nlayers = []", "test.toml"); }), "1", "[channels, height, width]");
-  says(test::message_of<Error>([] { parse_script("input = [1, 28,\n\xff]", "test.toml"); }), "2", "");
+  says(test::message_of<Error>([] { parse_script("input = [1, 28,\n\xff]", "test.toml"); }), "1", "utf-8");
 }
 
 TEST_CASE("a script that is not there, or no script, is named") {

@@ -73,7 +73,11 @@ struct Convolution {
     options.dilation = extent(arguments.dilation, "--dilation");
     options.padding = parse_padding(arguments.padding);
     options.groups = arguments.groups;
-    geometry = resolve(options, image, filter);
+    try {
+      geometry = resolve(options, image, filter);
+    } catch (const Error& error) {
+      fail(std::string("[bench conv] ") + error.what());
+    }
     const SampleOptions values{1, arguments.dtype == "f64" ? DType::f64 : DType::f32, false};
     const auto random = [&](Index input, const Shape& shape) { return sample_tensor("bench conv", 0, input, {shape}, values); };
     x = Var(random(0, image), true);

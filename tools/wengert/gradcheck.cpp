@@ -1,6 +1,7 @@
 // wengert gradcheck: compares the gradients of an op, of every op or of a network with differences of the function itself.
 #include "gradcheck.hpp"
 
+#include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -10,7 +11,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/models/mnist_cnn.hpp>
-#include <wengert/models/model.hpp>
+#include <wengert/models/saved.hpp>
 #include <wengert/ops/catalogue.hpp>
 
 #include "command.hpp"
@@ -23,20 +24,26 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // The loss of a network on a batch of two random images in [0, 1), with random labels.
-GradcheckReport check_network(const Network& network, const Shape& image, Index classes, const GradcheckOptions& options,
-                              const std::string& command) {
+GradcheckReport check_network(const Model& model, const GradcheckOptions& options, const std::string& command) {
+  if (options.only_case >= 0) fail("[gradcheck] wanted an op with --case: a network has no sample cases");
   constexpr Index batch = 2;
   Shape shape{batch};
-  for (const Index size : image) shape.push_back(size);
+  for (const Index size : model.image()) shape.push_back(size);
   std::vector<double> pixels(static_cast<std::size_t>(shape.elements()));
   fill_uniform(random_stream(options.seed, "gradcheck images"), pixels, 0.0, 1.0);
   std::vector<std::int32_t> labels(static_cast<std::size_t>(batch));
   const RandomStream random = random_stream(options.seed, "gradcheck labels");
   for (Index i = 0; i < batch; ++i) {
-    labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(random.uniform(i) * static_cast<double>(classes));
+    labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(random.uniform(i) * static_cast<double>(model.classes()));
   }
-  const auto loss = [&](std::span<const Var> data) { return softmax_cross_entropy(network(data[0]), data[1]); };
+  const auto loss = [&](std::span<const Var> data) { return softmax_cross_entropy(model.network()(data[0]), data[1]); };
   return check_model(loss, {Tensor::copy(pixels.data(), shape), Tensor::copy(labels.data(), Shape{batch})}, options, command);
+}
+
+Model read_network(const std::filesystem::path& path) {
+  if (path.extension() == ".safetensors") return load_model(path);
+  const Script script = read_script(path);
+  return Model(script.network, script.input, script.text);
 }
 
 // Of the whole: fail where one fails, else inconclusive where one is.
@@ -70,12 +77,14 @@ std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Ca
   if (request.all) {
     for (const std::string& op : catalogue.names()) results.push_back({op, check_op(catalogue, op, options)});
   } else if (request.subject.empty()) {
-    constexpr Index digits = 10;
-    results.push_back({"the report's network", check_network(MnistCnn(), {1, 28, 28}, digits, options, "wengert gradcheck")});
+    results.push_back({"the report's network", check_network(Model(MnistCnn(), {1, 28, 28}), options, "wengert gradcheck")});
+  } else if (const std::filesystem::path path = request.subject; path.extension() == ".toml" || path.extension() == ".safetensors") {
+    results.push_back({request.subject, check_network(read_network(path), options, fmt::format("wengert gradcheck '{}'", request.subject))});
   } else {
-    const Op& op = catalogue.at(request.subject);
-    if (options.only_input >= op.max_inputs) fail(fmt::format("[{}] has inputs 0 to {}; there is no input {}", op.name, op.max_inputs - 1, options.only_input));
-    results.push_back({op.name, check_op(catalogue, op.name, options)});
+    results.push_back({request.subject, check_op(catalogue, request.subject, options)});
+  }
+  if (const GradcheckReport& first = results.front().report; options.only_input >= 0 && first.checks == 0 && first.findings.empty()) {
+    fail(fmt::format("[gradcheck] {} has no input {} that takes a gradient", results.front().subject, options.only_input));
   }
   return results;
 }
@@ -108,12 +117,13 @@ void add_gradcheck(CLI::App& app, int& status) {
   CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
   GradcheckRequest& request = arguments->request;
   CLI::Option* subject = sub->add_option("subject", request.subject, "An op, SCRIPT.toml or MODEL.safetensors; default: the report's network");
-  sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
+  CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
   sub->add_option("--dtype", arguments->dtype, "f64 or f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
   sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1");
   sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(CLI::Range(1, 2));
-  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(CLI::NonNegativeNumber);
-  sub->add_option("--input", request.options.only_input, "One input alone, counted from 0")->check(CLI::NonNegativeNumber);
+  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(CLI::NonNegativeNumber)->excludes(all);
+  sub->add_option("--input", request.options.only_input, "One input alone, counted from 0; of a network: parameters in order of first use, then images")
+      ->check(CLI::NonNegativeNumber)->excludes(all);
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
               "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");

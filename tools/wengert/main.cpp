@@ -58,19 +58,19 @@ Place find_place(const CLI::App& app, const std::vector<std::string>& words) {
 // One line that says what is wrong with the command line, and what to do.
 std::string usage_message(const CLI::ParseError& error, const CLI::App& app, const std::vector<std::string>& words) {
   const Place place = find_place(app, words);
-  const std::string help = fmt::format("; see '{} --help'", place.path);
-  if (!place.next.empty()) return fmt::format("unknown command '{}'{}{}", place.next, suggestion(place.next, subcommand_names(*place.app)), help);
-  if (const std::vector<std::string> names = subcommand_names(*place.app); !names.empty() && error.get_name() == "RequiredError") {
-    return fmt::format("wanted one of {}{}", fmt::join(names, ", "), help);
+  const std::vector<std::string> names = subcommand_names(*place.app), extras = place.app->remaining();
+  std::string message = error.what();
+  if (!place.next.empty()) {
+    message = fmt::format("unknown command '{}'{}", place.next, suggestion(place.next, names));
+  } else if (!extras.empty() && extras[0][0] == '-') {
+    const std::string near = nearest_name(extras[0], option_names(*place.app));
+    message = fmt::format("unknown option '{}'{}", extras[0], near.empty() ? "" : "; did you mean '" + near + "'?");
+  } else if (!extras.empty()) {
+    message = fmt::format("unexpected '{}'", extras[0]);
+  } else if (!names.empty()) {
+    message = fmt::format("wanted one of {}", fmt::join(names, ", "));
   }
-  if (error.get_name() == "ExtrasError") {
-    for (const std::string& extra : place.app->remaining()) {
-      if (extra.empty() || extra[0] != '-') return fmt::format("unexpected '{}'{}", extra, help);
-      const std::string near = nearest_name(extra, option_names(*place.app));
-      return fmt::format("unknown option '{}'{}{}", extra, near.empty() ? "" : "; did you mean '" + near + "'?", help);
-    }
-  }
-  return error.what() + help;
+  return fmt::format("{}{} '{} --help'", message, message.back() == '?' ? " See" : "; see", place.path);
 }
 
 int complain(std::string message) {

@@ -1,4 +1,5 @@
 // wengert summary: a model script's layers with output shapes, parameters, FLOPs and kernels, and its graph as DOT.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -71,11 +72,11 @@ std::string shape_text(const Node& node) {
 
 // The nodes of one layer: they bear its name.
 struct Row {
-  std::string name, output;
+  std::string name, kind, output;
   int line = 0;
   Index parameters = 0;
   double flops = 0;                              // for one image
-  std::string op = {}, kernel = {};              // of its most costly op
+  std::string kernel = {};                       // of its most costly op
   double most = -1;
   std::map<std::string, std::string> kernels = {};  // of all its ops
 };
@@ -103,11 +104,11 @@ Summary summarise(const Request& request) {
   }
   const double images = static_cast<double>(summary.script.options.batch);
   std::set<Index> counted;
+  for (const ScriptLayer& layer : summary.script.layers) summary.rows.push_back({layer.name, layer.kind, {}, layer.line});
   for (Index id = 0; id < summary.tape.size(); ++id) {
     const Node& node = summary.tape.node(id);
     if (node.op->kernels.empty()) continue;
-    if (summary.rows.empty() || summary.rows.back().name != node.name) summary.rows.push_back({node.name, {}, node.site.line});
-    Row& row = summary.rows.back();
+    Row& row = *std::find_if(summary.rows.begin(), summary.rows.end(), [&](const Row& candidate) { return candidate.name == node.name; });
     row.output = shape_text(node);
     const double flops = flops_of(summary.tape, node) / images;
     row.flops += flops;
@@ -115,7 +116,6 @@ Summary summarise(const Request& request) {
     row.kernels[node.op->name] = kernel;
     if (flops > row.most) {
       row.most = flops;
-      row.op = node.op->name;
       row.kernel = kernel;
     }
     for (const Node::Input& input : node.inputs) {
@@ -138,9 +138,9 @@ std::string thousands(double number) {
 
 void print_table(const Summary& summary) {
   const Script& script = summary.script;
-  Table table({"layer", "line", "op", "output", "parameters", "FLOPs/image", "kernel"}, {1, 4, 5});
+  Table table({"layer", "kind", "line", "output", "parameters", "FLOPs/image", "kernel"}, {2, 4, 5});
   for (const Row& row : summary.rows) {
-    table.add({row.name, std::to_string(row.line), row.op, row.output, thousands(static_cast<double>(row.parameters)), thousands(row.flops), row.kernel});
+    table.add({row.name, row.kind, std::to_string(row.line), row.output, thousands(static_cast<double>(row.parameters)), thousands(row.flops), row.kernel});
   }
   print_line(fmt::format("{}: input (N,{},{},{}), batch {}", script.name, script.input[0], script.input[1], script.input[2], script.options.batch));
   print_line(table.text());
@@ -152,7 +152,7 @@ void print_json(const Summary& summary) {
   const Script& script = summary.script;
   Json layers = Json::array();
   for (const Row& row : summary.rows) {
-    layers.push_back({{"name", row.name}, {"line", row.line}, {"op", row.op}, {"output", row.output}, {"parameters", row.parameters},
+    layers.push_back({{"name", row.name}, {"kind", row.kind}, {"line", row.line}, {"output", row.output}, {"parameters", row.parameters},
                       {"flops", row.flops}, {"kernel", row.kernel}, {"kernels", row.kernels}});
   }
   const Json input = {script.input[0], script.input[1], script.input[2]};
