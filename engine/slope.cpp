@@ -94,7 +94,9 @@ Judgement judge(double analytic, double magnitude, const Slope& slope, const Slo
     return result;
   }
   result.zero = larger <= error && !result.kink;
-  if (result.zero || error + jump <= precision.resolution * larger) return result;
+  constexpr double cancelled = 1e-3;  // terms that happen to cancel show as much as others
+  const double shown = result.kink ? larger : std::max(larger, cancelled * magnitude);
+  if (result.zero || error + jump <= precision.resolution * shown) return result;
   result.verdict = Verdict::inconclusive;
   result.reason = result.kink ? "a kink: the left and right slopes differ" : "rounding hides the slope";
   return result;

@@ -40,7 +40,9 @@ Padding padding_of(const Value& value, const std::vector<std::string>& words) {
     if (sides.size() != 4) fail_at(value.site, fmt::format("'padding': wanted [top, bottom, left, right], got {} numbers", sides.size()));
     return Padding::sides(sides[0].integer(0), sides[1].integer(0), sides[2].integer(0), sides[3].integer(0));
   }
-  if (value.kind != Value::Kind::text) fail_at(value.site, fmt::format("'padding': wanted one of {} or [top, bottom, left, right], got {}", fmt::join(words, ", "), value.what()));
+  if (value.kind != Value::Kind::text) {
+    fail_at(value.site, fmt::format("'padding': wanted one of {} or [top, bottom, left, right], got {}", fmt::join(words, ", "), value.what()));
+  }
   const std::string& word = value.one_of(words);
   Padding padding;
   if (word == "same") padding.kind = Padding::Kind::same;
@@ -131,6 +133,7 @@ Call make_dropout(const Draft& draft) {
 Call make_batch_norm(const Draft& draft) {
   BatchNorm::Options o;
   o.channels = draft.inputs[0].shape()[1];
+  check_weights(draft, o.channels, 1, 1, 1);
   o.epsilon = number_of(draft, "epsilon", o.epsilon, 1e-12, 1.0);
   o.momentum = number_of(draft, "momentum", o.momentum, 0.0, 1.0);
   return [layer = BatchNorm(draft.name, o)](const std::vector<At>& x) { return layer(x[0]); };

@@ -108,7 +108,8 @@ std::size_t find_source(const Value& source, const std::vector<Entry>& entries, 
     } else if (i < layer) {
       return i + 1;
     } else {
-      fail_at(source.site, i == layer ? "layer '" + name + "' takes itself" : fmt::format("layer '{}' comes later, on line {}: a layer takes those before it", name, entries[i].site.line));
+      if (i == layer) fail_at(source.site, "layer '" + name + "' takes itself");
+      fail_at(source.site, fmt::format("layer '{}' comes later, on line {}: a layer takes those before it", name, entries[i].site.line));
     }
   }
   fail_at(source.site, "unknown layer '" + name + "'" + suggestion(name, valid));

@@ -1,7 +1,6 @@
 // What stands in a model script: values that know their key and line, and are read with checks.
 #pragma once
 
-#include <initializer_list>
 #include <string>
 #include <vector>
 

@@ -78,6 +78,7 @@ void add_bench(CLI::App& app, int& status) {
   add_bench_overhead(*bench, status);
   add_bench_conv(*bench, status);
   add_bench_op(*bench, status);
+  add_bench_step(*bench, status);
 }
 
 }  // namespace wengert::command

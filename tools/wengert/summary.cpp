@@ -177,7 +177,8 @@ void print_dot(const Summary& summary) {
     const Node& node = summary.tape.node(id);
     const bool leaf = node.op->kernels.empty();
     const std::string title = leaf ? node.name : node.name.empty() ? node.op->name : node.op->name + " " + node.name;
-    print_line(fmt::format("  n{} [label={}{}];", id, quoted(title + "\n" + shape_text(node)), is_parameter(node) ? ", style=filled, fillcolor=lightgrey" : leaf ? ", style=bold" : ""));
+    const char* const style = is_parameter(node) ? ", style=filled, fillcolor=lightgrey" : leaf ? ", style=bold" : "";
+    print_line(fmt::format("  n{} [label={}{}];", id, quoted(title + "\n" + shape_text(node)), style));
     for (const Node::Input& input : node.inputs) print_line(fmt::format("  n{} -> n{};", input.node, id));
   }
   print_line("}");

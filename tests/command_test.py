@@ -1,0 +1,104 @@
+"""Every command line of `wengert`: results, JSON, exit codes, and errors of one line on standard error."""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+COMMAND = os.environ["WENGERT_COMMAND"]
+failures = []
+
+
+def wengert(*arguments, status=0):
+    done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
+    if done.returncode != status:
+        failures.append(f"wengert {' '.join(map(str, arguments))}: status {done.returncode}, wanted {status}\n{done.stdout[-500:]}{done.stderr[-800:]}")
+    return done
+
+
+def check(condition, text):
+    if not condition:
+        failures.append(text)
+
+
+def refused(*arguments, says):
+    done = wengert(*arguments, status=2)
+    lines = done.stderr.strip().splitlines()
+    check(len(lines) == 1 and says in done.stderr, f"wengert {' '.join(map(str, arguments))}: wanted one line with {says!r}, got {done.stderr!r}")
+    check(done.stdout == "", f"wengert {' '.join(map(str, arguments))}: wrote to standard output: {done.stdout!r}")
+
+
+def write_png(path, width, height, pixels):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(pixels[y * width:(y + 1) * width]) for y in range(height))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    model, half, whole, rest = (folder / f"{n}.safetensors" for n in ("model", "half", "whole", "rest"))
+    short = ["--examples", 600, "--epochs", 2, "--batch", 32]
+
+    check(wengert("--version").stdout.strip() != "", "--version prints nothing")
+    for sub in ("train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench"):
+        text = wengert(sub, "--help").stdout
+        check("xample" in text, f"{sub} --help has no example")
+
+    out = json.loads(wengert("train", *short, "--validation", 100, "--out", model, "--history", folder / "h.jsonl", "--json").stdout)
+    check(len(out["epochs"]) == 2 and out["steps"] == 32, f"train --json: {out}")
+    history = [json.loads(line) for line in (folder / "h.jsonl").read_text().splitlines()]
+    check([h["epoch"] for h in history] == [1, 2] and "validation_accuracy" in history[0], f"history: {history}")
+
+    out = json.loads(wengert("evaluate", model, "--json").stdout)
+    check(0.5 < out["accuracy"] <= 1 and len(out["per_class"]) == 10 and sum(map(sum, out["confusion"])) == 10000, f"evaluate: {out}")
+    check("accuracy" in wengert("evaluate", model).stdout, "evaluate prints no accuracy")
+
+    write_png(folder / "one.png", 28, 28, [255 if 4 <= y < 24 and 13 <= x < 16 else 0 for y in range(28) for x in range(28)])
+    write_png(folder / "big.png", 56, 56, [0 if 8 <= y < 48 and 26 <= x < 32 else 255 for y in range(56) for x in range(56)])
+    out = json.loads(wengert("predict", model, folder / "one.png", folder / "big.png", "--index", 0, "--json").stdout)
+    check(len(out) == 3 and "label" in out[2] and out[0]["class"] == out[1]["class"], f"predict: {out}")
+    check("@" in wengert("predict", model, "--index", 0, 1).stdout, "predict draws nothing")
+
+    wengert("train", *short, "--quiet", "--out", whole)
+    wengert("train", *short, "--quiet", "--steps", 7, "--out", half)
+    wengert("train", "--resume", half, "--quiet", "--serial", "--out", rest)
+    check(whole.read_bytes() == rest.read_bytes(), "a resumed training differs from the uninterrupted one")
+    refused("train", "--resume", half, "--batch", 16, "--out", rest, says="wanted batch '32'")
+    refused("train", "--resume", half, "--seed", 9, "--out", rest, says="wanted seed '1'")
+    refused("train", "--resume", half, "--kernel", "naive", "--out", rest, says="wanted kernel 'auto'")
+
+    ops = json.loads(wengert("ops", "--json").stdout)
+    check(len(ops) >= 40, f"ops lists {len(ops)}")
+    wengert("gradcheck", "conv2d")
+    json.loads(wengert("gradcheck", "matmul", "--json").stdout)
+    scripts = Path(os.environ["WENGERT_SOURCE"]) / "tools" / "scripts"
+    for script in sorted(scripts.glob("*.toml")):
+        wengert("summary", script)
+        check("digraph" in wengert("summary", script, "--dot").stdout, f"{script.name}: --dot draws no graph")
+    wengert("train", scripts / "resnet.toml", "--examples", 128, "--epochs", 1, "--quiet", "--out", folder / "resnet.safetensors")
+    wengert("bench", "overhead")
+    wengert("bench", "conv", "--kernel", "im2col", "--shape", "8,2,12,12,4,3,3", "--json")
+    step = json.loads(wengert("bench", "step", "--batch", 8, "--steps", 3, "--json").stdout)
+    check({"ms_per_step", "batch", "threads"} <= step.keys(), f"bench step: {step}")
+
+    refused("tarin", says="train")
+    refused("train", "--rate", "-1", "--out", rest, says="rate")
+    refused("train", "--kernel", "im2cal", "--out", rest, says="did you mean 'im2col'")
+    refused("train", "--data", folder / "nothing", "--out", rest, says="nothing")
+    refused("train", "--out", folder / "no" / "where.safetensors", says="no/where")
+    refused("evaluate", folder / "absent.safetensors", says="absent.safetensors")
+    refused("evaluate", folder / "one.png", says="one.png")
+    refused("predict", model, half, says="half.safetensors")
+    refused("predict", model, "--index", 10000, says="[0,10000)")
+    refused("gradcheck", "conv2", says="did you mean 'conv2d'")
+    (folder / "bad.toml").write_text('name = "bad"\ninput = [1, 28, 28]\nlayers = [\n  { conv2d = "c", filers = 8, size = 5 },\n]\n')
+    refused("summary", folder / "bad.toml", says="did you mean 'filters'")
+
+for failure in failures:
+    print("FAILED:", failure)
+print(f"{len(failures)} failed")
+sys.exit(1 if failures else 0)

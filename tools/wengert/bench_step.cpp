@@ -1,0 +1,75 @@
+// wengert bench step: one training step of a network on real batches, training under way.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <numeric>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/models/script.hpp>
+#include <wengert/models/trainer.hpp>
+
+#include "bench.hpp"
+#include "command.hpp"
+#include "data.hpp"
+#include "output.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+struct StepArguments {
+  std::string script = "mnist_cnn", data, kernel = "auto";
+  Index batch = 64, steps = 40;
+  int threads = 0;
+  bool json = false;
+};
+
+int run(const StepArguments& a) {
+  Script script = read_script(find_script(a.script));
+  const Dataset set = open_dataset(a.data, script.data, Split::train);
+  TrainerOptions options = script.options;
+  options.batch = a.batch;
+  options.kernel = a.kernel;
+  options.threads = a.threads;
+  Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
+  constexpr Index warm_up = 5;
+  std::vector<double> seconds;
+  std::vector<Index> positions(static_cast<std::size_t>(a.batch));
+  for (Index step = 0; step < warm_up + a.steps; ++step) {
+    for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
+    const Dataset::Batch batch = set.gather(positions.data(), a.batch);
+    const auto start = std::chrono::steady_clock::now();
+    trainer.step(batch.images, batch.labels);
+    if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  const double middle = median(seconds);
+  constexpr double milliseconds = 1e3;
+  if (a.json) {
+    print_line(nlohmann::json{{"ms_per_step", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads}, {"kernel", a.kernel}, {"steps", a.steps}}.dump());
+  } else {
+    print_line(fmt::format("{}: {:.2f} ms a step (median of {}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name, milliseconds * middle, a.steps,
+                           static_cast<double>(a.batch) / middle, a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+  }
+  return success;
+}
+
+}  // namespace
+
+void add_bench_step(CLI::App& bench, int& status) {
+  auto a = std::make_shared<StepArguments>();
+  CLI::App* sub = bench.add_subcommand("step", "One training step of a network on real batches");
+  sub->footer("Example: wengert bench step --batch 64 --threads 1 --kernel im2col");
+  sub->add_option("script", a->script, "Model script (the report's network)");
+  sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
+  sub->add_option("--batch", a->batch, "Images a step")->check(CLI::PositiveNumber);
+  sub->add_option("--steps", a->steps, "Timed steps")->check(CLI::PositiveNumber);
+  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
+  sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col");
+  sub->add_flag("--json", a->json, "JSON on stdout");
+  sub->callback([a, &status] { status = run(*a); });
+}
+
+}  // namespace wengert::command
