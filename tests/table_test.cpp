@@ -1,6 +1,8 @@
 // The built-in catalogue through the table, and the table on ops with faults that it has to find.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/ops/arithmetic.hpp>
@@ -21,7 +23,7 @@ const Catalogue& catalogue() {
 
 void all_pass(const TableResult& result) {
   for (const std::string& failure : result.failures) FAIL_CHECK(failure);
-  CHECK(result.cases > 0);
+  CHECK((result.cases > 0 || std::getenv("WENGERT_CASE") != nullptr));
 }
 
 // swish with one part changed, alone in a catalogue.

@@ -20,6 +20,7 @@
 #include "scratch_folder.hpp"
 
 using namespace wengert;
+using wengert::test::ScratchFolder;
 
 namespace {
 
