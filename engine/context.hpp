@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include <wengert/engine/catalogue.hpp>
 #include <wengert/engine/executor.hpp>
 #include <wengert/engine/op.hpp>
 
@@ -13,6 +14,7 @@ struct Context {
   bool recording = true;
   KernelChoice choice = {};
   std::shared_ptr<Executor> executor = {};   // null: one worker
+  const Catalogue* catalogue = nullptr;      // of a reverse sweep, for its calls on values that are on no tape
   bool flush_denormals = true;
   bool training = false;                     // layers such as dropout and batch norm act as in training
   std::uint64_t seed = 0;                    // of the random numbers of such layers

@@ -168,7 +168,10 @@ std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, co
     end = std::max(end, y.node() + 1);
   }
   std::optional<NoRecording> unrecorded;
-  if (!options.record) unrecorded.emplace();
+  if (!options.record) {
+    unrecorded.emplace();
+    if (tape.state()->own_catalogue) Context::current().catalogue = &tape.catalogue();
+  }
   Sweep sweep(tape, base, end);
   sweep.activate(wrt);
   for (std::size_t i = 0; i < ys.size(); ++i) {

@@ -65,7 +65,11 @@ struct Trainer::State {
   Index step = 0;                      // since the beginning
   FitOptions fit = {};                 // of the last call, or of the saved training
   bool resumed = false;
-  Index total_steps = 1, steps_per_epoch = 1;  // of the planned run, for the schedule
+  Index total_steps = 0, steps_per_epoch = 1;  // of the planned run, for the schedule; 0: none is planned
+
+  double rate() const {
+    return rate_of(update.optimiser()) * (total_steps == 0 ? 1.0 : options.schedule.at(step, total_steps, steps_per_epoch));
+  }
 
   struct StepResult {
     double loss = 0;
@@ -84,8 +88,7 @@ struct Trainer::State {
     const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
     StepResult result{loss.item(), count_right(logits.value(), labels)};
     if (!std::isfinite(result.loss)) fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
-    const double rate = rate_of(update.optimiser()) * options.schedule.at(step, total_steps, steps_per_epoch);
-    update.apply(tape, loss, model.parameters(), step + 1, rate);
+    update.apply(tape, loss, model.parameters(), step + 1, rate());
     ++step;
     return result;
   }
@@ -150,7 +153,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       const Index count = std::min(batch, images - b * batch);
       const Dataset::Batch part = all.gather(order.data() + b * batch, count);
       State::StepResult result;
-      const double rate = rate_of(s.update.optimiser()) * s.options.schedule.at(s.step, s.total_steps, batches);
+      const double rate = s.rate();
       try {
         result = s.train(part.images, part.labels);
       } catch (const Error& error) {

@@ -53,7 +53,8 @@ class Trainer {
   // is not finite; the parameters are then those before that batch.
   History fit(const Dataset& set, const FitOptions& options = {}, const FitCallbacks& callbacks = {});
 
-  // One step on one batch: images f32 (N,C,H,W), labels i32 (N). Returns the mean loss before the update.
+  // One step on one batch: images f32 (N,C,H,W), labels i32 (N). Returns the mean loss before the update. Before the first fit()
+  // no run is planned, and the schedule does not act.
   double step(const Tensor& images, const Tensor& labels);
 
   Evaluation evaluate(const Dataset& set) const;  // on this trainer's threads and kernel

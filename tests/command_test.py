@@ -71,7 +71,7 @@ with tempfile.TemporaryDirectory() as name:
     refused("train", "--resume", half, "--seed", 9, "--out", rest, says="wanted seed '1'")
     refused("train", "--resume", half, "--kernel", "naive", "--out", rest, says="wanted kernel 'auto'")
 
-    ops = json.loads(wengert("ops", "--json").stdout)
+    ops = json.loads(wengert("ops", "--json").stdout)["ops"]
     check(len(ops) >= 40, f"ops lists {len(ops)}")
     wengert("gradcheck", "conv2d")
     json.loads(wengert("gradcheck", "matmul", "--json").stdout)
