@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include <fmt/format.h>
+
 namespace wengert {
 
 double rate_of(const Optimiser& optimiser) {
@@ -12,6 +14,13 @@ double rate_of(const Optimiser& optimiser) {
 
 void set_rate(Optimiser& optimiser, double rate) {
   std::visit([&](auto& chosen) { chosen.rate = rate; }, optimiser);
+}
+
+std::string Schedule::describe() const {
+  constexpr const char* names[] = {"constant", "step", "cosine", "one_cycle"};
+  std::string text = names[static_cast<std::size_t>(kind)];
+  if (kind == Kind::step) text += fmt::format(" factor {} every {} epochs", factor, every);
+  return warm_up == 0 ? text : text + fmt::format(" after {} steps of warm-up", warm_up);
 }
 
 double Schedule::at(Index step, Index total_steps, Index steps_per_epoch) const {

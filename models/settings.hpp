@@ -48,6 +48,7 @@ struct Schedule {
   Index every = 1;       // epochs
   Index warm_up = 0;     // steps: a straight line from 0 laid over any kind
   double at(Index step, Index total_steps, Index steps_per_epoch) const;
+  std::string describe() const;
 };
 
 // Parameters whose names begin with `prefix` learn at `factor` times the rate.

@@ -199,7 +199,8 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
           {seed_key, std::to_string(options.seed)},
           {kernel_key, options.kernel},
           {"wengert.chunk", std::to_string(chunk_size(options.batch))},
-          {"wengert.optimiser", update.describe()}};
+          {"wengert.optimiser", update.describe()},
+          {"wengert.schedule", options.schedule.describe()}};
 }
 
 }  // namespace

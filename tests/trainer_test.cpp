@@ -146,6 +146,10 @@ TEST_CASE("a training interrupted in mid-epoch and resumed ends with the bits of
 
   Trainer other_batch(MnistCnn{}, Adam::report(), options(16));
   CHECK_THROWS_WITH_AS(other_batch.resume(path), doctest::Contains("wanted batch '32'"), Error);
+  TrainerOptions cosine = options();
+  cosine.schedule.kind = Schedule::Kind::cosine;
+  Trainer other_schedule(MnistCnn{}, Adam::report(), cosine);
+  CHECK_THROWS_WITH_AS(other_schedule.resume(path), doctest::Contains("wanted schedule 'constant'"), Error);
   Trainer other_optimiser(MnistCnn{}, Sgd{}, options());
   CHECK_THROWS_WITH_AS(other_optimiser.resume(path), doctest::Contains("optimiser"), Error);
 }
