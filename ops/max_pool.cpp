@@ -1,7 +1,6 @@
 #include <wengert/ops/max_pool.hpp>
 
 #include <wengert/backends/naive/pool.hpp>
-#include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/ops/index.hpp>
 #include <wengert/ops/support.hpp>
@@ -52,14 +51,9 @@ const Op& max_pool2d_op() { static const Op op = make_max_pool2d(); return op; }
 }  // namespace
 
 MaxPool max_pool2d_with_positions(const At& x, const Pool2dOptions& options) {
-  try {
-    const Var inputs[] = {x.var};
-    const auto outputs = apply(max_pool2d_op(), PoolAttributes{resolve(options, x.var.shape())}, inputs, {x.site, x.name, x.choice, nullptr});
-    return {outputs[0], outputs[1]};
-  } catch (const Error& error) {
-    if (error.what()[0] == '[') throw;
-    fail_at(x, "max_pool2d", error.what());
-  }
+  const PoolGeometry geometry = checked_at(x, "max_pool2d", [&] { return resolve(options, x.var.shape()); });
+  const auto outputs = apply(max_pool2d_op(), PoolAttributes{geometry}, {x.var}, {x.site, x.name, x.choice, nullptr});
+  return {outputs[0], outputs[1]};
 }
 
 Var max_pool2d(const At& x, const Pool2dOptions& options) { return max_pool2d_with_positions(x, options).y; }

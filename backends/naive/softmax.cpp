@@ -39,31 +39,30 @@ T loss_of(const T* row, T log_sum, const View& labels, Index image, Index column
   return loss;
 }
 
-}  // namespace
-
-void softmax(const View& x, const View& y) {
+// body(in, out, columns, log sum exp of in) for every row.
+template <class Body>
+void for_each_row(const View& x, const View& y, Body body) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Index columns = columns_of(x);
     for (Index r = 0; r < rows_of(x) && columns > 0; ++r) {
       const T* const in = x.read<T>() + r * columns;
-      T* const out = y.write<T>() + r * columns;
-      const T log_sum = log_sum_exp(in, columns);
-      for (Index c = 0; c < columns; ++c) out[c] = std::exp(in[c] - log_sum);
+      body(in, y.write<T>() + r * columns, columns, log_sum_exp(in, columns));
     }
   });
 }
 
+}  // namespace
+
+void softmax(const View& x, const View& y) {
+  for_each_row(x, y, [](const auto* in, auto* out, Index columns, auto log_sum) {
+    for (Index c = 0; c < columns; ++c) out[c] = std::exp(in[c] - log_sum);
+  });
+}
+
 void log_softmax(const View& x, const View& y) {
-  visit_float(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const Index columns = columns_of(x);
-    for (Index r = 0; r < rows_of(x) && columns > 0; ++r) {
-      const T* const in = x.read<T>() + r * columns;
-      T* const out = y.write<T>() + r * columns;
-      const T log_sum = log_sum_exp(in, columns);
-      for (Index c = 0; c < columns; ++c) out[c] = in[c] - log_sum;
-    }
+  for_each_row(x, y, [](const auto* in, auto* out, Index columns, auto log_sum) {
+    for (Index c = 0; c < columns; ++c) out[c] = in[c] - log_sum;
   });
 }
 
