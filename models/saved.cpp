@@ -11,11 +11,12 @@ Script saved_script(const std::filesystem::path& path) {
   return parse_script(script->second, path.string());
 }
 
-Model load_model(const std::filesystem::path& path) {
-  Script script = saved_script(path);
-  Model model(std::move(script.network), script.input, std::move(script.text));
+Model load_model(const std::filesystem::path& path, const Script& script) {
+  Model model(script.network, script.input, script.text);
   model.load(path);
   return model;
 }
+
+Model load_model(const std::filesystem::path& path) { return load_model(path, saved_script(path)); }
 
 }  // namespace wengert

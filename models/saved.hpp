@@ -10,7 +10,8 @@ namespace wengert {
 // The script that a saved model carries. Throws Error where it carries none (a network written in C++ is loaded with Model::load).
 Script saved_script(const std::filesystem::path& path);
 
-// The model, ready to run.
+// The model, ready to run; with its script where that was read already.
 Model load_model(const std::filesystem::path& path);
+Model load_model(const std::filesystem::path& path, const Script& script);
 
 }  // namespace wengert

@@ -51,7 +51,7 @@ void print_table(const Evaluation& e) {
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
   const Script script = saved_script(a.model);
-  const Model model = load_model(a.model);
+  const Model model = load_model(a.model, script);
   const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test));
   a.json ? print_json(result) : print_table(result);
   return success;

@@ -77,7 +77,7 @@ void draw(const Tensor& image) {
 int run(const PredictArguments& a) {
   if (a.pictures.empty() && a.indices.empty()) fail("[predict] wanted pictures, or --index of the test set");
   const Script script = saved_script(a.model);
-  const Model model = load_model(a.model);
+  const Model model = load_model(a.model, script);
   std::vector<Subject> subjects;
   for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert));
   if (!a.indices.empty()) {
