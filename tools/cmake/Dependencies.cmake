@@ -17,6 +17,7 @@ if(OpenBLAS_FOUND)  # without it xtensor-blas's own file stops with a message th
   set(BLA_VENDOR OpenBLAS)
   wengert_need(libxtensor-blas-dev xtensor-blas CONFIG)
 endif()
+wengert_need(libhwy-dev hwy CONFIG)
 wengert_need(libtomlplusplus-dev tomlplusplus CONFIG)
 wengert_need(nlohmann-json3-dev nlohmann_json CONFIG)
 wengert_need(zlib1g-dev ZLIB MODULE)
