@@ -7,8 +7,13 @@
 
 namespace wengert {
 
-// How the elements of a value lie in memory. Users always see nchw (plain row-major); the others exist inside plans.
-enum class Layout : std::uint8_t { nchw, nhwc8, winners };
+// How the elements of a value lie in memory. Users always see nchw; the others exist inside plans.
+enum class Layout : std::uint8_t {
+  nchw,     // plain row-major, of any rank
+  nhwc8,    // (N, ceil(C/8), H, W, 8) of a value (N,C,H,W): the lanes beyond C hold zeros
+  winners,  // the sparse cotangent behind max pool and ReLU: backends/winners.hpp
+  packed    // weights as one kernel wants them
+};
 
 const char* name(Layout layout);
 
@@ -18,6 +23,7 @@ struct View {
   Shape shape;
   DType dtype = DType::f32;
   Layout layout = Layout::nchw;
+  Index capacity = 0;  // layout winners: most entries a channel
 
   template <class T>
   const T* read() const {

@@ -12,7 +12,7 @@ namespace wengert::direct {
 enum class Unary : std::uint8_t { relu, negate, exp, log, sqrt, tanh, sigmoid };
 enum class Binary : std::uint8_t {
   add, subtract, multiply, divide, maximum,
-  gate  // a where b > 0, else 0: the derivative of relu
+  gate  // 0 where b <= 0, else a (also where b is NaN): the derivative of relu
 };
 void unary(Unary f, Index count, const float* a, float* out);
 void binary(Binary f, Index count, const float* a, const float* b, float* out);
@@ -33,7 +33,7 @@ void reorder(Layout from, Layout to, Index images, Index channels, Index pixels,
 void max_pool(Layout layout, const PoolGeometry& g, Index images, const float* x, bool relu, float* y, std::int32_t* positions);
 // Its gradient, dense: x = 0, then x[position] += y.
 void max_pool_data(Layout layout, const PoolGeometry& g, Index images, const float* y, const std::int32_t* positions, float* x);
-// Its gradient behind a ReLU as winners: entries where gate > 0. All three inputs are pooled planes in `layout` (nchw or nhwc8).
+// Its gradient behind a ReLU as winners: entries where not gate <= 0 (a NaN gate passes, as in op gate). All three inputs are pooled planes in `layout` (nchw or nhwc8).
 void winners(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const std::int32_t* positions, const float* gate, float* out);
 void average_pool(Layout layout, const PoolGeometry& g, Index images, const float* x, float* y);
 void average_pool_data(Layout layout, const PoolGeometry& g, Index images, const float* y, float* x);
