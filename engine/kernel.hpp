@@ -69,6 +69,8 @@ struct PlanQuery : OpQuery {
   std::span<const Layout> layouts = {};
   Layout wanted = Layout::nchw;           // of output 0
   Index capacity = 0;                     // of an input with layout winners
+  std::uint32_t batched = 0;              // bit i: input i carries the batch
+  bool whole = false;                     // one call covers the whole batch
   Layout layout(int input) const { return layouts[static_cast<std::size_t>(input)]; }
 };
 

@@ -101,6 +101,7 @@ struct Op {
   bool stops_gradient = false;   // constant though its value depends on its inputs: stop_gradient, optimiser updates
   bool alias = false;            // output 0 is input 0 with another shape: no kernel runs in eager mode
   std::uint32_t overwrites = 0;  // bit o: output o may lie where input o lies (optimiser updates)
+  bool sliced = false;           // its best kernels cut a call over the whole batch in slices for several workers
   Keeps keeps = {};
   // Output specs; throws Error("wanted ..., got ...") where inputs or attributes do not fit.
   std::function<std::vector<Spec>(const OpQuery&)> shapes = {};

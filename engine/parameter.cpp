@@ -44,6 +44,9 @@ void Parameter::set_value(Tensor value) {
   ++state_->version;
 }
 
+void Parameter::own() { state_->value.mutable_view(); }
+void Parameter::changed() { ++state_->version; }
+
 void Parameter::initialise(std::uint64_t seed, bool keep_set) {
   if (keep_set && state_->version > 0) return;
   const Initial initial = state_->initial;

@@ -1,0 +1,232 @@
+// Pass 4, choose: kernels and layouts together, step by step in the order in which they run. A kernel is offered its inputs as they lie;
+// where it wants another layout, a reorder is put in front of it, once for all its readers.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/plan/passes.hpp>
+
+namespace wengert::plan {
+
+namespace {
+
+// A kernel that knows no plans: it runs on plain values.
+class PlainKernel final : public PreparedKernel {
+ public:
+  PlainKernel(const Kernel& kernel, const OpQuery& query) : kernel_(kernel), workspace_(kernel.workspace ? kernel.workspace(query) : 0) {}
+  void run(const KernelCall& call) const override { kernel_.run(call); }
+  Index workspace() const override { return workspace_; }
+
+ private:
+  const Kernel& kernel_;
+  Index workspace_;
+};
+
+bool has_blocks(const Spec& spec) { return spec.shape.rank() == 4 && spec.dtype == DType::f32; }
+
+class Choice {
+ public:
+  Choice(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning)
+      : graph_(graph), kernels_(kernels), reorder_(reorder), tuning_(tuning) {}
+
+  void run() {
+    for (StepId s = 0; s < static_cast<StepId>(graph_.steps.size()); ++s) {
+      const auto before = graph_.steps.size();
+      choose(s);
+      s += static_cast<StepId>(graph_.steps.size() - before);  // reorders went in front of it
+    }
+    for (const ValueId id : graph_.outputs) want_plain_output(id);
+  }
+
+ private:
+  // The layout that the readers of a value would take without a reorder.
+  Layout wanted(const Step& step, ValueId id) const {
+    if (step.prefer != Layout::nchw) return step.prefer;
+    const Value& value = graph_.value(id);
+    if (value.wanted || !has_blocks(value.spec)) return Layout::nchw;
+    for (const StepId reader : graph_.readers(id)) {
+      const auto& kernels = graph_.step(reader).op->kernels;
+      const bool blocks = std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) { return static_cast<bool>(kernel.prepare); });
+      if (!blocks || graph_.step(reader).op->alias) return Layout::nchw;
+    }
+    return Layout::nhwc8;
+  }
+
+  std::vector<Spec> chunk_specs(const Step& step) const {
+    std::vector<Spec> specs = graph_.specs_of(step.inputs);
+    if (step.extent == Extent::whole) return specs;
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      if (graph_.value(step.inputs[i]).batched) specs[i].shape[0] = std::min(graph_.chunk, specs[i].shape[0]);
+    }
+    return specs;
+  }
+
+  void choose(StepId id) {
+    if (graph_.step(id).op->alias) return take_plain_inputs(id);
+    const std::vector<Spec> specs = chunk_specs(graph_.step(id));
+    std::vector<Layout> layouts;
+    Index capacity = 0;
+    for (const ValueId input : graph_.step(id).inputs) {
+      layouts.push_back(graph_.value(input).layout);
+      if (layouts.back() == Layout::winners) capacity = graph_.value(input).capacity;
+    }
+    Step& step = graph_.step(id);
+    const PlanQuery query{{step.attributes, specs}, layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step), step.extent == Extent::whole};
+    std::string refusals;
+    for (const Kernel* kernel : candidates(step, query)) {
+      const auto decline = [&](const std::string& reason) { refusals += fmt::format("{}{}: {}", refusals.empty() ? "; not " : ", ", kernel->backend, reason); };
+      const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
+      if (!kernel->dtypes.empty() && std::find(kernel->dtypes.begin(), kernel->dtypes.end(), dtype) == kernel->dtypes.end()) {
+        decline(std::string("it does not take ") + name(dtype));
+        continue;
+      }
+      if (const std::string reason = kernel->refuse ? kernel->refuse(query) : ""; !reason.empty()) {
+        decline(reason);
+        continue;
+      }
+      Preparation ready;
+      if (kernel->prepare) ready = kernel->prepare(query);
+      else ready.kernel = std::make_unique<PlainKernel>(*kernel, query);
+      if (!ready.kernel) {
+        decline(ready.refusal);
+        continue;
+      }
+      step.kernel = kernel;
+      step.prepared = std::move(ready.kernel);
+      step.why += refusals;
+      return arrange(id);
+    }
+    fail(step.text() + " has no kernel that takes it" + refusals);
+  }
+
+  // Kernels in the order in which they are tried.
+  std::vector<const Kernel*> candidates(Step& step, const PlanQuery& query) const {
+    std::vector<const Kernel*> list;
+    for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) list.push_back(&*kernel);
+    const auto first = [&](const std::string& backend, const std::string& why) {
+      const auto found = std::find_if(list.begin(), list.end(), [&](const Kernel* kernel) { return kernel->backend == backend; });
+      if (found == list.end()) return false;
+      std::rotate(list.begin(), found, found + 1);
+      step.why = why;
+      return true;
+    };
+    step.why = list.size() == 1 ? "the only one" : "best of the ladder";
+    if (!kernels_.backend.empty()) {
+      if (first(kernels_.backend, "asked for") && !kernels_.fall_back) list.resize(1);
+    } else if (tuning_ != nullptr) {
+      if (const std::string* winner = tuning_->find(tuning_key(step, query))) first(*winner, "fastest in the tuning file");
+    }
+    return list;
+  }
+
+  void take_plain_inputs(StepId id) {
+    for (std::size_t i = 0; i < graph_.step(id).inputs.size(); ++i) lay_input(id, i, Layout::nchw);
+  }
+
+  // Gives the step's inputs the layouts that its kernel reads, and notes those of its outputs.
+  void arrange(StepId id) {
+    const auto prepared = graph_.step(id).prepared;
+    for (std::size_t o = 0; o < graph_.step(id).outputs.size(); ++o) {
+      Value& value = graph_.value(graph_.step(id).outputs[o]);
+      value.layout = prepared->output_layout(o);
+      if (value.layout == Layout::winners) value.capacity = prepared->capacity;
+    }
+    for (std::size_t i = 0; i < graph_.step(id).inputs.size(); ++i) {
+      const auto before = graph_.steps.size();
+      if (prepared->input_layout(i) == Layout::packed) lay_packed(id, i);
+      else lay_input(id, i, prepared->input_layout(i));
+      id += static_cast<StepId>(graph_.steps.size() - before);
+    }
+  }
+
+  void lay_input(StepId id, std::size_t i, Layout layout) {
+    const ValueId from = graph_.step(id).inputs[i];
+    if (graph_.value(from).layout == layout) return;
+    for (const auto& [key, to] : reordered_) {
+      if (key == std::make_pair(from, layout) && in_time(*graph_.maker(to), graph_.step(id))) {
+        graph_.step(id).inputs[i] = to;
+        return;
+      }
+    }
+    const ValueId to = reorder(id, from, layout);
+    reordered_.emplace_back(std::make_pair(from, layout), to);
+    graph_.step(id + 1).inputs[i] = to;  // the reorder stands where the step was
+  }
+
+  // Whether what `made` computes is there when `reader` runs.
+  static bool in_time(const Step& made, const Step& reader) {
+    const bool same_task = (made.extent == Extent::whole) == (reader.extent == Extent::whole);
+    return same_task ? made.level <= reader.level : made.level < reader.level;
+  }
+
+  // A reorder runs with the chunks that made the value, else with its reader.
+  ValueId reorder(StepId before, ValueId from, Layout layout) {
+    const Step* const maker = graph_.maker(from);
+    const Step& reader = graph_.step(before);
+    const bool with_maker = maker != nullptr && maker->extent == Extent::chunk;
+    Step step;
+    step.op = &reorder_;
+    step.inputs = {from};
+    step.name = reader.name;
+    step.site = reader.site;
+    step.why = fmt::format("{} to {}", name(graph_.value(from).layout), name(layout));
+    step.extent = with_maker ? Extent::chunk : reader.extent == Extent::whole ? Extent::whole : Extent::chunk;
+    step.level = with_maker ? maker->level : reader.level;
+    const StepId id = graph_.insert(before, std::move(step), {graph_.value(from).spec});
+    Step& made = graph_.step(id);
+    const std::vector<Spec> specs = chunk_specs(made);
+    const Layout layouts[] = {graph_.value(from).layout};
+    made.kernel = &reorder_.kernels.back();
+    Preparation ready = made.kernel->prepare(PlanQuery{{made.attributes, specs}, layouts, layout, graph_.value(from).capacity});
+    if (!ready.kernel) fail(made.text() + " cannot be laid out as " + name(layout) + ": " + ready.refusal);
+    made.prepared = std::move(ready.kernel);
+    const ValueId to = made.outputs[0];
+    graph_.value(to).layout = layout;
+    graph_.value(to).batched = graph_.value(from).batched;
+    return to;
+  }
+
+  void lay_packed(StepId id, std::size_t i) {
+    const ValueId from = graph_.step(id).inputs[i];
+    const int input = static_cast<int>(i);
+    Value packed;
+    packed.spec = graph_.value(from).spec;
+    packed.name = graph_.value(from).name;
+    packed.layout = Layout::packed;
+    packed.packed_bytes = graph_.step(id).prepared->packed_bytes(input);
+    packed.source = Value::Source::constant;  // made by packing, not by a step
+    const auto to = static_cast<ValueId>(graph_.values.size());
+    graph_.values.push_back(std::move(packed));
+    graph_.packings.push_back({id, input, from, to});
+    graph_.step(id).inputs[i] = to;
+  }
+
+  void want_plain_output(ValueId id) {
+    if (graph_.value(id).layout == Layout::nchw) return;
+    fail(fmt::format("[plan] the output '{}' came out as {}", graph_.value(id).name, name(graph_.value(id).layout)));  // a kernel overrode `wanted`
+  }
+
+  Graph& graph_;
+  const KernelChoice& kernels_;
+  const Op& reorder_;
+  const Tuning* tuning_;
+  std::vector<std::pair<std::pair<ValueId, Layout>, ValueId>> reordered_;
+};
+
+}  // namespace
+
+std::string tuning_key(const Step& step, const OpQuery& query) {
+  std::string key = step.op->name;
+  if (const std::string attributes = step.attributes.describe(); !attributes.empty()) key += " " + attributes;
+  for (const Spec& spec : query.inputs) key += " " + spec.text();
+  return key;
+}
+
+void choose(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning) {
+  const std::size_t before = graph.steps.size();
+  Choice(graph, kernels, reorder, tuning).run();
+  graph.note("choose", fmt::format("{} reorders, {} packed weights", graph.steps.size() - before, graph.packings.size()));
+}
+
+}  // namespace wengert::plan

@@ -1,0 +1,114 @@
+// Pass 3, chunk: which steps run chunk by chunk, which sums are partial or deferred, and where the barriers stand.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/plan/passes.hpp>
+#include <wengert/engine/structural.hpp>
+
+namespace wengert::plan {
+
+namespace {
+
+// A sum over images larger than this is deferred: computed behind the barrier over the whole batch, instead of once a chunk and added.
+// Slots of all chunks together should stay well within a core's cache.
+constexpr Index largest_partial_bytes = Index{64} << 10;
+
+Extent extent_of(const Graph& graph, Step& step) {
+  const std::uint32_t mask = graph.batched_inputs(step);
+  if (graph.batch == 0 || (mask == 0 && !step.op->starts_batch)) return Extent::whole;
+  const std::vector<Spec> specs = graph.specs_of(step.inputs);
+  step.effect = step.op->batch({{step.attributes, specs}, mask});
+  switch (step.effect.kind) {
+    case BatchEffect::Kind::per_image: return mask == 0 ? Extent::whole : Extent::chunk;
+    case BatchEffect::Kind::mixes: return Extent::whole;
+    default: break;
+  }
+  Index bytes = 0;
+  for (const ValueId id : step.outputs) bytes += graph.value(id).bytes(0);
+  return step.op->sliced && bytes > largest_partial_bytes ? Extent::whole : Extent::partial;
+}
+
+// The parameter that an assign step sets, or null.
+const Parameter* assigned(const Step& step) {
+  return step.attributes.holds<AssignAttributes>() ? &step.attributes.as<AssignAttributes>().parameter : nullptr;
+}
+
+// The first level at which `step` may run, given the levels of the steps before it.
+int first_level(const Graph& graph, const Step& step) {
+  int level = 0;
+  for (const ValueId id : step.inputs) {
+    const Step* const maker = graph.maker(id);
+    if (maker == nullptr) continue;
+    int ready = maker->level;
+    if (step.extent == Extent::whole) {
+      // The chunks, or slices, must all be done; a sum's total is made at the beginning of that level.
+      if (maker->extent != Extent::whole || maker->op->sliced) ++ready;
+    } else if (maker->extent == Extent::whole) {
+      ++ready;
+    } else if (maker->extent == Extent::partial) {
+      ready += 2;
+    }
+    level = std::max(level, ready);
+  }
+  return level;
+}
+
+// Whether `step` is computed from `other` by steps that run at once, in one task of a level.
+bool follows(const Graph& graph, const Step& step, const Step& other) {
+  for (const ValueId id : step.inputs) {
+    const Step* const maker = graph.maker(id);
+    if (maker == nullptr || maker->extent != Extent::whole || maker->op->sliced || maker->level != step.level) continue;
+    if (maker == &other || follows(graph, *maker, other)) return true;
+  }
+  return false;
+}
+
+// Writing a parameter waits until everybody has read it: the assign, and what is updated in place on its way there.
+int level_after_readers(const Graph& graph, const Step& step, int level) {
+  const Parameter* const target = assigned(step);
+  if (target == nullptr) return level;
+  const ValueId next = step.inputs[0];
+  for (const Step& other : graph.steps) {
+    if (!other.alive || &other == &step) continue;
+    for (const ValueId id : other.inputs) {
+      const Value& read = graph.value(graph.through_reshape(id));
+      if (!read.parameter || !(*read.parameter == *target)) continue;
+      if (graph.value(next).maker >= 0 && &other == graph.maker(next)) continue;  // the update itself
+      level = std::max(level, follows(graph, step, other) ? other.level : other.level + 1);
+    }
+  }
+  return level;
+}
+
+}  // namespace
+
+void chunk(Graph& graph, Index chunk_images) {
+  graph.chunk = chunk_images;
+  for (Step& step : graph.steps) step.extent = extent_of(graph, step);
+  for (bool again = true; again;) {  // an update may have to wait for readers that come after it on the tape
+    again = false;
+    for (Step& step : graph.steps) {
+      const int level = std::max(step.level, level_after_readers(graph, step, first_level(graph, step)));
+      if (level != step.level) again = true;
+      step.level = level;
+      if (assigned(step) != nullptr && graph.value(step.inputs[0]).maker >= 0) {
+        Step& update = graph.step(graph.value(step.inputs[0]).maker);
+        if (update.extent == Extent::whole && update.op->overwrites != 0 && update.level < level) {
+          update.level = level;
+          again = true;
+        }
+      }
+    }
+  }
+  graph.levels = 0;
+  Index chunked = 0, partial = 0, whole = 0;
+  for (const Step& step : graph.steps) {
+    graph.levels = std::max(graph.levels, step.level + 1);
+    (step.extent == Extent::chunk ? chunked : step.extent == Extent::partial ? partial : whole) += 1;
+  }
+  graph.note("chunk", fmt::format("batch {} in {} chunks of up to {} images; {} steps a chunk, {} partial sums, {} steps at once; {} barriers", graph.batch, graph.chunks(),
+                                  graph.chunk, chunked, partial, whole, graph.levels));
+}
+
+}  // namespace wengert::plan

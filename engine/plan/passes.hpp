@@ -1,0 +1,46 @@
+// The passes of a plan, in their order. Each is a file that can be read alone; each notes what it did.
+#pragma once
+
+#include <functional>
+
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/plan/graph.hpp>
+#include <wengert/engine/plan/tuning.hpp>
+
+namespace wengert::plan {
+
+// 1. Keeps what reaches an output or an assign, and computes once and for all what depends on constants alone.
+void prune(Graph& graph);
+
+// 2. Rewrites what a rule of ops/fusion/ knows to do in one go. A rule looks at the graph around one step and returns whether it changed
+// anything; where it nearly fits, it notes why not.
+struct Fusion {
+  std::string name = {};      // "conv2d + bias + relu"
+  std::string summary = {};
+  std::function<bool(Graph&, StepId)> apply = {};
+};
+void fuse(Graph& graph, const std::vector<Fusion>& rules);
+
+// 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers.
+void chunk(Graph& graph, Index chunk_images);
+
+// 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former.
+// `kernels` is what the user asked for; `tuning` may be null.
+// The key of a step in a tuning file.
+std::string tuning_key(const Step& step, const OpQuery& query);
+void choose(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning);
+
+// 5. Gives every value its place in one of three arenas, by liveness.
+struct Arenas {
+  Index batch = 0, partials = 0, scratch = 0;  // bytes; scratch is per worker
+  Index workspace = 0;                         // bytes per worker
+  Index peak = 0;                              // most live bytes, and the step at which they are
+  StepId peak_step = -1;
+};
+Arenas place(Graph& graph);
+// The last level that reads a value, the graph's number of levels where it is kept.
+int last_level(const Graph& graph, ValueId id);
+// Throws Error where two values that live at the same time overlap. Slow; for tests and debug builds.
+void verify(const Graph& graph, const Arenas& arenas);
+
+}  // namespace wengert::plan

@@ -1,0 +1,431 @@
+#include <wengert/engine/plan/plan.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/plan/program.hpp>
+#include <wengert/engine/structural.hpp>
+#include <wengert/engine/sum_tree.hpp>
+
+namespace wengert {
+
+using plan::Call;
+using plan::Extent;
+using plan::Level;
+using plan::Step;
+using plan::Storage;
+using plan::Task;
+using plan::Value;
+using plan::ValueId;
+
+namespace {
+
+struct Free {
+  void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{Tensor::alignment}); }
+};
+using Memory = std::unique_ptr<std::byte, Free>;
+
+Memory allocate(Index bytes) {
+  const auto size = static_cast<std::size_t>(bytes) + Tensor::alignment;
+  Memory memory(static_cast<std::byte*>(::operator new(size, std::align_val_t{Tensor::alignment})));
+  std::memset(memory.get(), 0, size);
+  return memory;
+}
+
+std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+// Whether every element is a number: the exponent bits of infinities and NaN are all ones.
+bool all_finite(const float* values, Index count) {
+  std::uint32_t bad = 0;
+  for (Index i = 0; i < count; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bad |= (bits & 0x7fffffffu) + 0x00800000u;
+  }
+  return (bad >> 31) == 0;
+}
+
+void fill_with_nan(std::byte* memory, Index bytes) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (Index i = 0; i + 4 <= bytes; i += 4) std::memcpy(memory + i, &nan, sizeof nan);
+}
+
+plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const PlanOptions& options) {
+  plan::Graph graph(tape, outputs);
+  plan::prune(graph);
+  const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct";
+  if (ours) plan::fuse(graph, options.fusions);
+  else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
+  plan::chunk(graph, options.chunk > 0 ? options.chunk : chunk_size(std::max<Index>(graph.batch, 1)));
+  const Op none;
+  plan::choose(graph, options.kernels, options.reorder != nullptr ? *options.reorder : none, options.tuning.get());
+  return graph;
+}
+
+}  // namespace
+
+class Plan::Body {
+ public:
+  Body(const Tape& tape, const std::vector<Var>& outputs, PlanOptions options)
+      : options_(std::move(options)),
+        graph_(make_graph(tape, outputs, options_)),
+        arenas_(plan::place(graph_)),
+        program_(plan::compile(graph_)),
+        executor_(options_.executor ? options_.executor : std::make_shared<SerialExecutor>()),
+        batch_(allocate(arenas_.batch)),
+        partials_(allocate(arenas_.partials)) {
+#ifndef NDEBUG
+    plan::verify(graph_, arenas_);
+#endif
+    workers_.resize(static_cast<std::size_t>(executor_->workers()));
+    for (Worker& worker : workers_) {
+      worker.memory = allocate(arenas_.scratch + arenas_.workspace);
+      worker.views.resize(program_.operands.size());
+      for (std::size_t i = 0; i < worker.views.size(); ++i) {
+        const Value& value = graph_.value(program_.operands[i]);
+        worker.views[i] = {nullptr, value.spec.shape, value.spec.dtype, value.layout, value.capacity};
+      }
+    }
+    operands_.reserve(program_.operands.size());
+    for (const ValueId id : program_.operands) {
+      const Value& value = graph_.value(id);
+      const bool batched = value.batched && graph_.batch > 0;
+      operands_.push_back({id, value.storage == Storage::scratch, batched, value.offset, batched ? value.bytes(graph_.chunk) : 0});
+    }
+    address_.resize(graph_.values.size(), nullptr);
+    for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+      Value& value = graph_.values[v];
+      if (value.storage == Storage::batch) address_[v] = batch_.get() + value.offset;
+      if (value.source == Value::Source::input) {
+        inputs_.push_back({static_cast<ValueId>(v), allocate(value.spec.shape.elements() * size_of(value.spec.dtype))});
+        address_[v] = inputs_.back().memory.get();
+      }
+      if (value.source == Value::Source::constant && value.layout != Layout::packed) address_[v] = static_cast<std::byte*>(value.constant.view().data);
+      if (value.parameter) parameters_.push_back({static_cast<ValueId>(v), *value.parameter, false, unseen});
+    }
+    find_assigned();
+    share_addresses();
+  }
+
+  const plan::Graph& graph() const { return graph_; }
+  const plan::Arenas& arenas() const { return arenas_; }
+  Index barriers() const { return static_cast<Index>(program_.levels.size()); }
+  Index bytes() const {
+    return arenas_.batch + arenas_.partials + static_cast<Index>(workers_.size()) * (arenas_.scratch + arenas_.workspace);
+  }
+  void trace(std::vector<TraceEvent>* events) { trace_ = events; }
+
+  View input(const Var& variable) {
+    const ValueId id = graph_.find(variable);
+    const Value& value = graph_.value(id);
+    if (value.source != Value::Source::input) fail("[plan] '" + value.name + "' is no input: variables and batches of the tape are");
+    return {address_[static_cast<std::size_t>(id)], value.spec.shape, value.spec.dtype, Layout::nchw};
+  }
+
+  View output(std::size_t index) const {
+    if (index >= graph_.outputs.size()) fail(fmt::format("[plan] wanted an output below {}, got {}", graph_.outputs.size(), index));
+    const ValueId id = graph_.outputs[index];
+    const Value& value = graph_.value(id);
+    return {address_[static_cast<std::size_t>(id)], value.spec.shape, value.spec.dtype, Layout::nchw};
+  }
+
+  void run() {
+    find_parameters();
+    bad_.store(-1, std::memory_order_relaxed);
+    for (const Level& level : program_.levels) {
+      level_ = &level;
+      const bool guard = options_.guard && assigns_after(level);
+      const Index chunks = level.chunk_calls.empty() ? 0 : graph_.chunks();
+      executor_->run(chunks + static_cast<Index>(level.tasks.size()), [this, chunks, guard](Index task, int worker) {
+        const FloatEnvironment environment(true);
+        if (task < chunks) run_chunk(task, worker, guard);
+        else run_task(level_->tasks[static_cast<std::size_t>(task - chunks)], worker);
+      });
+      if (const int bad = bad_.load(std::memory_order_relaxed); bad >= 0) fail_not_finite(bad);
+      if (options_.poison) poison(level);
+    }
+    for (const ParameterUse& use : parameters_) {
+      if (use.assigned) versions_after(use);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t unseen = ~std::uint64_t{0};
+
+  struct Operand {
+    ValueId id;
+    bool scratch, batched;
+    Index offset;         // scratch
+    Index chunk_bytes;    // from one chunk to the next, where it is batched and lies whole
+  };
+  struct Worker {
+    Memory memory;
+    std::vector<View> views;
+  };
+  struct Input {
+    ValueId id;
+    Memory memory;
+  };
+  struct ParameterUse {
+    ValueId id;
+    Parameter parameter;
+    bool assigned;
+    std::uint64_t version;  // for which the packed weights were made
+  };
+
+  void find_assigned() {
+    for (const Step& step : graph_.steps) {
+      if (!step.attributes.holds<AssignAttributes>()) continue;
+      const Parameter& target = step.attributes.as<AssignAttributes>().parameter;
+      bool known = false;
+      for (ParameterUse& use : parameters_) {
+        if (use.parameter == target) known = use.assigned = true;
+      }
+      if (!known) parameters_.push_back({-1, target, true, unseen});
+    }
+  }
+
+  void share_addresses() {
+    for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+      ValueId holder = static_cast<ValueId>(v);
+      while (graph_.value(holder).same_as >= 0) holder = graph_.value(holder).same_as;
+      address_[v] = address_[static_cast<std::size_t>(holder)];
+    }
+  }
+
+  // Where the parameters lie now; weights that changed outside this plan are packed again.
+  void find_parameters() {
+    bool moved = false;
+    for (ParameterUse& use : parameters_) {
+      if (use.assigned) use.parameter.own();
+      if (use.id < 0) continue;
+      auto* const data = static_cast<std::byte*>(use.parameter.value().view().data);
+      moved = moved || address_[static_cast<std::size_t>(use.id)] != data;
+      address_[static_cast<std::size_t>(use.id)] = data;
+    }
+    if (moved) share_addresses();
+    for (const plan::Packing& packing : graph_.packings) {
+      ValueId from = packing.from;
+      while (graph_.value(from).same_as >= 0) from = graph_.value(from).same_as;
+      const Value& source = graph_.value(from);
+      if (source.source == Value::Source::step || source.source == Value::Source::input) continue;  // packed where it is made
+      bool stale = !packed_once_;
+      for (const ParameterUse& use : parameters_) stale = stale || (use.id == from && use.version != use.parameter.version());
+      if (stale) pack(packing);
+    }
+    packed_once_ = true;
+    for (ParameterUse& use : parameters_) use.version = use.parameter.version();
+  }
+
+  void versions_after(const ParameterUse& use) {
+    auto& mutable_use = const_cast<ParameterUse&>(use);
+    mutable_use.parameter.changed();
+    mutable_use.version = mutable_use.parameter.version();
+  }
+
+  void pack(const plan::Packing& packing) const {
+    graph_.step(packing.step).prepared->pack(packing.input, address_[static_cast<std::size_t>(packing.from)], address_[static_cast<std::size_t>(packing.to)]);
+  }
+
+  bool assigns_after(const Level& level) const {
+    for (const Level* later = &level + 1; later <= &program_.levels.back(); ++later) {
+      if (later->assigns) return true;
+    }
+    return false;
+  }
+
+  Index rows_of(Index chunk) const { return std::min(graph_.chunk, graph_.batch - chunk * graph_.chunk); }
+
+  std::byte* slot(const Step& step, Index chunk) const { return partials_.get() + step.partial_offset + chunk * step.partial_bytes; }
+
+  // chunk -1: the whole batch.
+  void run_kernel(const Call& call, Index chunk, Index slice, int worker_index) {
+    Worker& worker = workers_[static_cast<std::size_t>(worker_index)];
+    const Step& step = graph_.step(call.step);
+    View* const views = worker.views.data() + call.first_operand;
+    const std::size_t total = call.inputs + call.outputs;
+    for (std::size_t i = 0; i < total; ++i) {
+      const Operand& operand = operands_[call.first_operand + i];
+      View& view = views[i];
+      if (operand.scratch) view.data = worker.memory.get() + operand.offset;
+      else view.data = address_[static_cast<std::size_t>(operand.id)] + (chunk > 0 ? chunk * operand.chunk_bytes : 0);
+      if (operand.batched) view.shape[0] = chunk < 0 ? graph_.batch : rows_of(chunk);
+    }
+    if (step.extent == Extent::partial) {
+      std::byte* out = slot(step, chunk);
+      for (std::size_t o = 0; o < call.outputs; ++o) {
+        views[call.inputs + o].data = out;
+        out += partial_stride(step, o);
+      }
+    }
+    KernelCall arguments{step.attributes, {views, call.inputs}, {views + call.inputs, call.outputs}, chunk < 0 ? 0 : chunk * graph_.chunk,
+                         worker.memory.get() + arenas_.scratch, slice < 0 ? 0 : slice};
+    const std::int64_t begin = trace_ != nullptr ? now() : 0;
+    step.prepared->run(arguments);
+    for (Index more = 1; slice < 0 && chunk < 0 && more < step.prepared->slices(); ++more) {
+      arguments.slice = more;
+      step.prepared->run(arguments);
+    }
+    if (trace_ != nullptr) record({&step, worker_index, chunk, begin, now()});
+  }
+
+  static constexpr Index slot_alignment = 64;
+  Index partial_stride(const Step& step, std::size_t output) const {
+    if (step.prepared->partial_floats() > 0) return 0;
+    return (graph_.value(step.outputs[output]).bytes(0) + slot_alignment - 1) / slot_alignment * slot_alignment + slot_alignment;
+  }
+
+  void run_chunk(Index chunk, int worker, bool guard) {
+    for (const Call& call : level_->chunk_calls) run_kernel(call, chunk, -1, worker);
+    if (!guard) return;
+    for (const ValueId id : level_->guarded) {
+      const Value& value = graph_.value(id);
+      if (value.spec.dtype != DType::f32) continue;
+      const Index bytes = value.bytes(rows_of(chunk));
+      const auto* const data = address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk);
+      if (value.layout != Layout::winners && !all_finite(reinterpret_cast<const float*>(data), bytes / 4)) bad_.store(value.maker, std::memory_order_relaxed);
+    }
+    for (const Call& call : level_->chunk_calls) {
+      const Step& step = graph_.step(call.step);
+      if (step.extent != Extent::partial) continue;
+      std::byte* out = slot(step, chunk);
+      const Index floats = step.prepared->partial_floats();
+      for (std::size_t o = 0; o < step.outputs.size(); ++o) {
+        const Value& value = graph_.value(step.outputs[o]);
+        if (value.spec.dtype == DType::f32 && !all_finite(reinterpret_cast<const float*>(out), floats > 0 ? floats : value.spec.shape.elements())) {
+          bad_.store(call.step, std::memory_order_relaxed);
+        }
+        if (floats > 0) break;
+        out += partial_stride(step, o);
+      }
+    }
+  }
+
+  void run_task(const Task& task, int worker) {
+    for (std::size_t c = task.first; c < task.first + task.count; ++c) {
+      const Call& call = level_->calls[c];
+      switch (call.kind) {
+        case Call::Kind::kernel: run_kernel(call, -1, task.slice, worker); break;
+        case Call::Kind::sum: sum_partials(call, worker); break;
+        case Call::Kind::assign: copy_to_parameter(call); break;
+        case Call::Kind::pack: pack(graph_.packings[static_cast<std::size_t>(call.packing)]); break;
+      }
+    }
+  }
+
+  void sum_partials(const Call& call, int worker_index) {
+    const Step& step = graph_.step(call.step);
+    const std::int64_t begin = trace_ != nullptr ? now() : 0;
+    Worker& worker = workers_[static_cast<std::size_t>(worker_index)];
+    View* const outputs = worker.views.data() + call.first_operand + call.inputs;
+    const Index chunks = graph_.chunks();
+    Index offset = 0;
+    for (std::size_t o = 0; o < call.outputs; ++o) {
+      outputs[o].data = address_[static_cast<std::size_t>(step.outputs[o])];
+      if (step.prepared->partial_floats() > 0) continue;
+      visit_any(outputs[o].dtype, [&](auto zero) {
+        using T = decltype(zero);
+        const Index count = outputs[o].elements();
+        sum_tree<T>(chunks, [&](Index chunk) { return reinterpret_cast<T*>(slot(step, chunk) + offset); }, 0, count);
+        std::memcpy(outputs[o].data, slot(step, 0) + offset, static_cast<std::size_t>(count) * sizeof(T));
+      });
+      offset += partial_stride(step, o);
+    }
+    if (const Index floats = step.prepared->partial_floats(); floats > 0) {
+      sum_tree<float>(chunks, [&](Index chunk) { return reinterpret_cast<float*>(slot(step, chunk)); }, 0, floats);
+      step.prepared->finish(reinterpret_cast<const float*>(slot(step, 0)), {outputs, call.outputs});
+    }
+    if (trace_ != nullptr) record({nullptr, worker_index, -1, begin, now()});
+  }
+
+  void copy_to_parameter(const Call& call) {
+    const Step& step = graph_.step(call.step);
+    Parameter target = step.attributes.as<AssignAttributes>().parameter;
+    const auto id = static_cast<std::size_t>(step.inputs[0]);
+    std::memcpy(target.value().view().data, address_[id], static_cast<std::size_t>(graph_.values[id].bytes(0)));
+  }
+
+  [[noreturn]] void fail_not_finite(int step) const { fail(graph_.step(step).text() + " gives a value that is not finite"); }
+
+  void record(const TraceEvent& event) {
+    const std::size_t at = trace_count_.fetch_add(1, std::memory_order_relaxed);
+    if (trace_ != nullptr && at < trace_->size()) (*trace_)[at] = event;
+  }
+
+  // What nobody reads any more is overwritten, so that a reader that the place pass overlooked is found out.
+  void poison(const Level& level) {
+    const auto done = static_cast<int>(&level - program_.levels.data());
+    for (Worker& worker : workers_) fill_with_nan(worker.memory.get(), arenas_.scratch + arenas_.workspace);
+    for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+      const Value& value = graph_.values[v];
+      if (value.storage == Storage::batch && value.same_as < 0 && last_use(static_cast<ValueId>(v)) == done) fill_with_nan(address_[v], value.bytes(graph_.batch));
+    }
+  }
+
+  int last_use(ValueId id) const { return plan::last_level(graph_, id); }
+
+  PlanOptions options_;
+  plan::Graph graph_;
+  plan::Arenas arenas_;
+  plan::Program program_;
+  std::shared_ptr<Executor> executor_;
+  Memory batch_, partials_;
+  std::vector<Worker> workers_;
+  std::vector<Operand> operands_;
+  std::vector<std::byte*> address_;  // of each value; null for what lies in a worker's scratch
+  std::vector<Input> inputs_;
+  std::vector<ParameterUse> parameters_;
+  bool packed_once_ = false;
+  const Level* level_ = nullptr;     // that runs
+  std::atomic<int> bad_{-1};
+  std::vector<TraceEvent>* trace_ = nullptr;
+  std::atomic<std::size_t> trace_count_{0};
+};
+
+Plan::Plan(const Tape& tape, const std::vector<Var>& outputs, PlanOptions options) : body_(std::make_unique<Body>(tape, outputs, std::move(options))) {}
+Plan::~Plan() = default;
+Plan::Plan(Plan&&) noexcept = default;
+Plan& Plan::operator=(Plan&&) noexcept = default;
+
+View Plan::input(const Var& variable) { return body_->input(variable); }
+
+void Plan::set(const Var& variable, const Tensor& value) {
+  const View to = input(variable);
+  if (value.shape() != to.shape || value.dtype() != to.dtype) {
+    fail("[plan] wanted " + Spec{to.shape, to.dtype}.text() + " as '" + variable.name() + "', got " + value.spec().text() + ": a plan is made for one shape");
+  }
+  std::memcpy(to.data, value.view().data, static_cast<std::size_t>(to.bytes()));
+}
+
+void Plan::set(const Var& variable, double value) {
+  const View to = input(variable);
+  if (to.elements() != 1) fail("[plan] wanted " + Spec{to.shape, to.dtype}.text() + " as '" + variable.name() + "', got one number");
+  visit_any(to.dtype, [&](auto zero) { *to.write<decltype(zero)>() = static_cast<decltype(zero)>(value); });
+}
+
+void Plan::run() { body_->run(); }
+View Plan::output(std::size_t index) const { return body_->output(index); }
+
+Tensor Plan::value(std::size_t index) const {
+  const View view = output(index);
+  return visit_any(view.dtype, [&](auto zero) { return Tensor::copy(view.read<decltype(zero)>(), view.shape); });
+}
+
+double Plan::item(std::size_t index) const {
+  const View view = output(index);
+  if (view.elements() != 1) fail(fmt::format("[plan] wanted a scalar as output {}, it is {}", index, Spec{view.shape, view.dtype}.text()));
+  return visit_any(view.dtype, [&](auto zero) { return static_cast<double>(*view.read<decltype(zero)>()); });
+}
+
+const plan::Graph& Plan::graph() const { return body_->graph(); }
+const plan::Arenas& Plan::arenas() const { return body_->arenas(); }
+Index Plan::barriers() const { return body_->barriers(); }
+Index Plan::bytes() const { return body_->bytes(); }
+void Plan::trace(std::vector<TraceEvent>* events) { body_->trace(events); }
+
+}  // namespace wengert
