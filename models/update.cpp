@@ -1,5 +1,6 @@
 #include <wengert/models/update.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -52,38 +53,76 @@ Parameter& Update::moment(const char* kind, const Parameter& of) {
   return moments_.try_emplace(name, name, of.shape(), Initial::constant(0.0), Parameter::Role::state).first->second;
 }
 
+std::vector<Parameter> Update::trained(const std::vector<Parameter>& parameters) const {
+  std::vector<Parameter> result;
+  for (const Parameter& parameter : parameters) {
+    if (parameter.trainable()) result.push_back(parameter);
+  }
+  if (result.empty()) fail("[train] there is no parameter to train: all are frozen");
+  return result;
+}
+
+void Update::step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate, const Var& correction1,
+                      const Var& correction2) {
+  if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
+    Parameter &first = moment(first_moment, p), &second = moment(second_moment, p);
+    const AdamResult next = adam(read(p), read(first), read(second), gradient, rate, correction1, correction2,
+                                 AdamAttributes{a->beta1, a->beta2, a->epsilon, a->weight_decay});
+    assign(p, next.parameter);
+    assign(first, next.first);
+    assign(second, next.second);
+  } else {
+    const Sgd& s = std::get<Sgd>(optimiser_);
+    Parameter& velocity = moment(velocity_moment, p);
+    const SgdResult next = sgd(read(p), read(velocity), gradient, rate, SgdAttributes{s.momentum, s.weight_decay});
+    assign(p, next.parameter);
+    assign(velocity, next.velocity);
+  }
+}
+
 void Update::apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate) {
-  std::vector<Parameter> trained;
+  const std::vector<Parameter> learning = trained(parameters);
   std::vector<Var> wrt;
   Tape target = tape;
-  for (const Parameter& parameter : parameters) {
-    if (!parameter.trainable()) continue;
-    trained.push_back(parameter);
-    wrt.push_back(target.parameter(parameter));
-  }
-  if (trained.empty()) fail("[train] there is no parameter to train: all are frozen");
+  for (const Parameter& parameter : learning) wrt.push_back(target.parameter(parameter));
   const std::vector<Var> gradient = gradients(loss, wrt, {.cotangents = {}, .zero_unused = false, .record = false});
-  for (std::size_t i = 0; i < trained.size(); ++i) want_finite(trained[i], gradient[i].value());
+  for (std::size_t i = 0; i < learning.size(); ++i) want_finite(learning[i], gradient[i].value());
   NoRecording updates_only;
+  Var correction1, correction2;
   const auto scalar = [](double value) { return Var(Tensor::scalar(value)); };
-  for (std::size_t i = 0; i < trained.size(); ++i) {
-    const Parameter& p = trained[i];
-    const Var own_rate = scalar(rate * group_factor(p.name()));
-    if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
-      Parameter &first = moment(first_moment, p), &second = moment(second_moment, p);
-      const auto power = static_cast<double>(t);
-      const AdamResult next = adam(Var(p.value()), Var(first.value()), Var(second.value()), gradient[i], own_rate, scalar(1.0 - std::pow(a->beta1, power)),
-                                   scalar(1.0 - std::pow(a->beta2, power)), AdamAttributes{a->beta1, a->beta2, a->epsilon, a->weight_decay});
-      assign(p, next.parameter);
-      assign(first, next.first);
-      assign(second, next.second);
-    } else {
-      const Sgd& s = std::get<Sgd>(optimiser_);
-      Parameter& velocity = moment(velocity_moment, p);
-      const SgdResult next = sgd(Var(p.value()), Var(velocity.value()), gradient[i], own_rate, SgdAttributes{s.momentum, s.weight_decay});
-      assign(p, next.parameter);
-      assign(velocity, next.velocity);
-    }
+  if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
+    correction1 = scalar(1.0 - std::pow(a->beta1, static_cast<double>(t)));
+    correction2 = scalar(1.0 - std::pow(a->beta2, static_cast<double>(t)));
+  }
+  for (std::size_t i = 0; i < learning.size(); ++i) {
+    const Var own_rate = scalar(rate * group_factor(learning[i].name()));
+    step_one(learning[i], [](const Parameter& p) { return Var(p.value()); }, gradient[i], own_rate, correction1, correction2);
+  }
+}
+
+StepScalars Update::declare(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters) {
+  const std::vector<Parameter> learning = trained(parameters);
+  Tape target = tape;
+  const auto scalar = [&](const char* name) { return target.variable(Tensor::declared({Shape{}, DType::f32}), name); };
+  std::vector<Var> wrt;
+  for (const Parameter& parameter : learning) wrt.push_back(target.parameter(parameter));
+  const std::vector<Var> gradient = gradients(loss, wrt);
+  StepScalars scalars;
+  if (std::holds_alternative<Adam>(optimiser_)) scalars.correction1 = scalar("correction1"), scalars.correction2 = scalar("correction2");
+  for (std::size_t i = 0; i < learning.size(); ++i) {
+    const double factor = group_factor(learning[i].name());
+    auto rate = std::find_if(scalars.rates.begin(), scalars.rates.end(), [&](const auto& known) { return known.first == factor; });
+    if (rate == scalars.rates.end()) rate = scalars.rates.insert(scalars.rates.end(), {factor, scalar("rate")});
+    step_one(learning[i], [&](const Parameter& p) { return target.parameter(p); }, gradient[i], rate->second, scalars.correction1, scalars.correction2);
+  }
+  return scalars;
+}
+
+void Update::set_scalars(const StepScalars& scalars, Index t, double rate, const std::function<void(const Var&, double)>& set) const {
+  for (const auto& [factor, var] : scalars.rates) set(var, rate * factor);
+  if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
+    set(scalars.correction1, 1.0 - std::pow(a->beta1, static_cast<double>(t)));
+    set(scalars.correction2, 1.0 - std::pow(a->beta2, static_cast<double>(t)));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +12,12 @@
 #include <wengert/models/settings.hpp>
 
 namespace wengert {
+
+// What changes from step to step: scalar leaves of a declared step.
+struct StepScalars {
+  std::vector<std::pair<double, Var>> rates = {};  // by the factor of a rate group
+  Var correction1 = {}, correction2 = {};          // of Adam: 1 - beta^t
+};
 
 class Update {
  public:
@@ -23,12 +30,21 @@ class Update {
   // Nothing is assigned where a gradient is not finite: Error naming the parameter.
   void apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate);
 
+  // The same on a declaring tape, for a plan; nothing is checked or run.
+  StepScalars declare(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters);
+  // The values of those scalars at step t (from 1): set(scalar, value).
+  void set_scalars(const StepScalars& scalars, Index t, double rate, const std::function<void(const Var&, double)>& set) const;
+
   // Moments as parameters named "optimiser.first.NAME" and so on.
   std::vector<Parameter> moments() const;
   // Takes the moments of these parameters from a saved file. Throws Error where one is missing.
   void restore(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
 
  private:
+  // The next value of one parameter and its moments; `read` turns a Parameter into its Var.
+  void step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate, const Var& correction1,
+                const Var& correction2);
+  std::vector<Parameter> trained(const std::vector<Parameter>& parameters) const;
   Parameter& moment(const char* kind, const Parameter& of);
   double group_factor(const std::string& name) const;
 

@@ -38,7 +38,7 @@ const Parameter* assigned(const Step& step) {
 int first_level(const Graph& graph, const Step& step) {
   int level = 0;
   for (const ValueId id : step.inputs) {
-    const Step* const maker = graph.maker(id);
+    const Step* const maker = graph.maker(graph.through_reshape(id));  // a reshape takes no time
     if (maker == nullptr) continue;
     int ready = maker->level;
     if (step.extent == Extent::whole) {
