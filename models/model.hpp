@@ -15,6 +15,8 @@ namespace wengert {
 // A network: declares its graph for x (N,C,H,W) and returns the logits (N,classes).
 using Network = std::function<Var(Var x)>;
 
+struct SafetensorsFile;
+
 // What loading by name left out.
 struct LoadReport {
   std::vector<std::string> loaded;
@@ -48,6 +50,7 @@ class Model {
   void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}, const std::vector<Parameter>& extra = {}) const;
   // Parameters by name. Strict: anything missing, unexpected or unfit is an Error and nothing changes; else what fits is taken.
   LoadReport load(const std::filesystem::path& path, bool strict = true);
+  LoadReport load(const SafetensorsFile& file, const std::filesystem::path& path, bool strict = true);  // read already; the path is for messages
 
  private:
   Network network_;

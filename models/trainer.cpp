@@ -14,6 +14,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
+#include <wengert/models/files/safetensors.hpp>
 #include <wengert/models/update.hpp>
 #include <wengert/ops/arithmetic.hpp>
 #include <wengert/ops/reduce.hpp>
@@ -220,7 +221,8 @@ void Trainer::save(const std::filesystem::path& path) const {
 
 void Trainer::resume(const std::filesystem::path& path) {
   State& s = *state_;
-  const std::map<std::string, std::string> saved = read_metadata(path);
+  const SafetensorsFile file = read_safetensors(path);
+  const std::map<std::string, std::string>& saved = file.metadata;
   auto wanted = checked_settings(s.options, s.update);
   wanted[script_key] = s.model.script();
   for (const auto& [key, value] : wanted) {
@@ -244,8 +246,8 @@ void Trainer::resume(const std::filesystem::path& path) {
   fit.epochs = number(epochs_key);
   fit.examples = number(examples_key);
   fit.validation = number(validation_key);
-  s.model.load(path);
-  s.update.restore(path, s.model.parameters());
+  s.model.load(file, path);
+  s.update.restore(file, path, s.model.parameters());
   s.step = at_step;
   s.fit = fit;
   s.resumed = true;

@@ -12,6 +12,8 @@
 
 namespace wengert {
 
+struct SafetensorsFile;
+
 class Update {
  public:
   Update(Optimiser optimiser, std::vector<RateGroup> groups) : optimiser_(optimiser), groups_(std::move(groups)) {}
@@ -25,8 +27,8 @@ class Update {
 
   // Moments as parameters named "optimiser.first.NAME" and so on.
   std::vector<Parameter> moments() const;
-  // Takes the moments of these parameters from a saved file. Throws Error where one is missing.
-  void restore(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
+  // Takes the moments of these parameters from a saved file; the path is for messages. Throws Error where one is missing.
+  void restore(const SafetensorsFile& file, const std::filesystem::path& path, const std::vector<Parameter>& parameters);
 
  private:
   Parameter& moment(const char* kind, const Parameter& of);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -50,6 +51,15 @@ bool same_bits(const Model& a, const Model& b) {
     if (!std::ranges::equal(left.values<float>(), right.values<float>())) return false;
   }
   return true;
+}
+
+// Bytes that this program has read so far, as Linux counts them; -1 where it does not.
+Index bytes_read() {
+  std::ifstream counters("/proc/self/io");
+  std::string name;
+  Index count = -1;
+  counters >> name >> count;
+  return count;
 }
 
 // A network whose first node waits until a number of threads have met in it: then that many really took part.
@@ -152,6 +162,18 @@ TEST_CASE("a training interrupted in mid-epoch and resumed ends with the bits of
   CHECK_THROWS_WITH_AS(other_schedule.resume(path), doctest::Contains("wanted schedule 'constant'"), Error);
   Trainer other_optimiser(MnistCnn{}, Sgd{}, options());
   CHECK_THROWS_WITH_AS(other_optimiser.resume(path), doctest::Contains("optimiser"), Error);
+}
+
+TEST_CASE("resuming reads the file once") {
+  const ScratchFolder folder;
+  const auto path = folder.path() / "model.safetensors";
+  Trainer trainer(MnistCnn{}, Adam::report(), options());
+  trainer.fit(digits(), steps(1));
+  trainer.save(path);
+  const Index before = bytes_read();
+  if (before < 0) return;
+  trainer.resume(path);
+  CHECK(bytes_read() - before < static_cast<Index>(std::filesystem::file_size(path)) * 3 / 2);
 }
 
 TEST_CASE("frozen parameters keep their values, and a part of a model loads into another") {
