@@ -73,6 +73,9 @@ constexpr const char* rate_key = "wengert.rate";
 constexpr const char* epochs_key = "wengert.epochs";
 constexpr const char* examples_key = "wengert.examples";
 constexpr const char* validation_key = "wengert.validation";
-constexpr const char* moment_prefix = "optimiser.";  // of tensors that are not parameters of the network
+constexpr const char* patience_key = "wengert.patience";
+constexpr const char* keep_best_key = "wengert.keep_best";
+constexpr const char* moment_prefix = "optimiser.";     // of tensors that are not parameters of the network
+constexpr const char* best_prefix = "optimiser.best.";  // of those, the parameters of the best epoch so far
 
 }  // namespace wengert

@@ -164,6 +164,53 @@ TEST_CASE("a training interrupted in mid-epoch and resumed ends with the bits of
   CHECK_THROWS_WITH_AS(other_optimiser.resume(path), doctest::Contains("optimiser"), Error);
 }
 
+TEST_CASE("patience and keep_best look back over an interruption, and an epoch's means are over all its batches") {
+  const ScratchFolder folder;
+  const auto stopped = folder.path() / "stopped.safetensors", ended = folder.path() / "ended.safetensors";
+  Adam restless;  // fast enough for the validation loss to rise again
+  restless.rate = 0.02;
+  FitOptions choosing;
+  choosing.epochs = 12;
+  choosing.examples = 400;
+  choosing.validation = 30;
+  choosing.patience = 2;
+  choosing.keep_best = true;
+  constexpr Index batches = 12;  // an epoch, the last one short
+
+  Trainer whole(MnistCnn{}, restless, options());
+  const History history = whole.fit(digits(), choosing);
+  whole.save(ended);
+  REQUIRE(history.stopped);
+  REQUIRE(history.steps < batches * choosing.epochs);
+  double best = 0;
+  for (const EpochReport& epoch : history.epochs) best = std::max(best, *epoch.validation_accuracy);
+  REQUIRE(best > *history.epochs.back().validation_accuracy);
+  CHECK(whole.evaluate(digits().slice(370, 30)).accuracy == best);
+
+  for (const Index stop : {Index{6}, 2 * batches, 3 * batches + 6, history.steps - batches, history.steps}) {
+    CAPTURE(stop);
+    FitOptions part = choosing;
+    part.steps = stop;
+    Trainer first(MnistCnn{}, restless, options());
+    std::vector<EpochReport> epochs = first.fit(digits(), part).epochs;
+    first.save(stopped);
+    Trainer rest(MnistCnn{}, restless, options());
+    rest.resume(stopped);
+    const History after = rest.fit(digits(), choosing);
+    epochs.insert(epochs.end(), after.epochs.begin(), after.epochs.end());
+    CHECK(after.stopped);
+    rest.save(stopped);
+    CHECK(test::slurp(stopped) == test::slurp(ended));
+    REQUIRE(epochs.size() == history.epochs.size());
+    for (std::size_t i = 0; i < epochs.size(); ++i) {
+      CAPTURE(i);
+      CHECK(epochs[i].loss == history.epochs[i].loss);
+      CHECK(epochs[i].accuracy == history.epochs[i].accuracy);
+      CHECK(epochs[i].validation_loss == history.epochs[i].validation_loss);
+    }
+  }
+}
+
 TEST_CASE("resuming reads the file once") {
   const ScratchFolder folder;
   const auto path = folder.path() / "model.safetensors";

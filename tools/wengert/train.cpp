@@ -60,6 +60,8 @@ void take_saved(const std::map<std::string, std::string>& saved, Script& script)
   take(epochs_key, script.fit.epochs);
   take(examples_key, script.fit.examples);
   take(validation_key, script.fit.validation);
+  take(patience_key, script.fit.patience);
+  take(keep_best_key, script.fit.keep_best);
   set_rate(script.optimiser, rate);
 }
 
