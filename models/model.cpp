@@ -84,8 +84,9 @@ void Model::save(const std::filesystem::path& path, const std::map<std::string, 
 
 std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) { return read_safetensors(path).metadata; }
 
-LoadReport Model::load(const std::filesystem::path& path, bool strict) {
-  const SafetensorsFile file = read_safetensors(path);
+LoadReport Model::load(const std::filesystem::path& path, bool strict) { return load(read_safetensors(path), path, strict); }
+
+LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path& path, bool strict) {
   LoadReport report;
   for (const Parameter& parameter : parameters_) {
     const StoredTensor* stored = file.find(parameter.name());

@@ -15,6 +15,8 @@ namespace wengert {
 // A network: declares its graph for x (N,C,H,W) and returns the logits (N,classes).
 using Network = std::function<Var(Var x)>;
 
+struct SafetensorsFile;
+
 // What loading by name left out.
 struct LoadReport {
   std::vector<std::string> loaded;
@@ -48,6 +50,7 @@ class Model {
   void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}, const std::vector<Parameter>& extra = {}) const;
   // Parameters by name. Strict: anything missing, unexpected or unfit is an Error and nothing changes; else what fits is taken.
   LoadReport load(const std::filesystem::path& path, bool strict = true);
+  LoadReport load(const SafetensorsFile& file, const std::filesystem::path& path, bool strict = true);  // read already; the path is for messages
 
  private:
   Network network_;
@@ -70,6 +73,9 @@ constexpr const char* rate_key = "wengert.rate";
 constexpr const char* epochs_key = "wengert.epochs";
 constexpr const char* examples_key = "wengert.examples";
 constexpr const char* validation_key = "wengert.validation";
-constexpr const char* moment_prefix = "optimiser.";  // of tensors that are not parameters of the network
+constexpr const char* patience_key = "wengert.patience";
+constexpr const char* keep_best_key = "wengert.keep_best";
+constexpr const char* moment_prefix = "optimiser.";     // of tensors that are not parameters of the network
+constexpr const char* best_prefix = "optimiser.best.";  // of those, the parameters of the best epoch so far
 
 }  // namespace wengert

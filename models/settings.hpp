@@ -71,8 +71,8 @@ struct FitOptions {
   Index examples = 0;       // the first so many of the set; 0: all
   Index validation = 0;     // the last so many of those are held out to choose by
   Index steps = 0;          // stop after so many steps of this call; 0: at the end
-  Index patience = 0;       // stop after so many epochs without a better validation loss; 0: never
-  bool keep_best = false;   // end with the parameters of the epoch with the best validation accuracy
+  Index patience = 0;       // end after so many epochs without a better validation loss; 0: never
+  bool keep_best = false;   // end with the parameters of the epoch with the best validation accuracy; stopped before that: with the latest
 };
 
 }  // namespace wengert

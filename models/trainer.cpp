@@ -14,6 +14,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
+#include <wengert/models/files/safetensors.hpp>
 #include <wengert/models/update.hpp>
 #include <wengert/ops/arithmetic.hpp>
 #include <wengert/ops/reduce.hpp>
@@ -55,6 +56,13 @@ Index count_right(const Tensor& logits, const Tensor& labels) {
   return right;
 }
 
+// The parameter with that value, under the name that the best ones have in a file.
+Parameter best_copy(const Parameter& of, Tensor value) {
+  Parameter copy(best_prefix + of.name(), of.shape(), Initial::constant(0.0), Parameter::Role::state);
+  copy.set_value(std::move(value));
+  return copy;
+}
+
 }  // namespace
 
 struct Trainer::State {
@@ -66,6 +74,26 @@ struct Trainer::State {
   FitOptions fit = {};                 // of the last call, or of the saved training
   bool resumed = false;
   Index total_steps = 0, steps_per_epoch = 1;  // of the planned run, for the schedule; 0: none is planned
+
+  // Of the batches that the running epoch has had.
+  struct EpochSums {
+    double loss = 0;
+    Index right = 0, seen = 0;
+  };
+  EpochSums sums = {};
+
+  // What patience and keep_best look back on.
+  struct Best {
+    double loss = std::numeric_limits<double>::infinity();
+    Index loss_epoch = -1;                   // -1: none yet
+    double accuracy = -1;
+    std::vector<Parameter> parameters = {};  // copies of the epoch with that accuracy
+  };
+  Best best = {};
+
+  bool patience_spent() const {
+    return fit.patience > 0 && fit.validation > 0 && step / steps_per_epoch - 1 - best.loss_epoch >= fit.patience;
+  }
 
   double rate() const {
     return rate_of(update.optimiser()) * (total_steps == 0 ? 1.0 : options.schedule.at(step, total_steps, steps_per_epoch));
@@ -140,15 +168,12 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   s.total_steps = batches * options.epochs;
 
   History history;
-  double best_loss = std::numeric_limits<double>::infinity(), best_accuracy = -1;
-  Index without_gain = 0;
-  std::vector<Tensor> best;
+  history.stopped = s.patience_spent();
   while (s.step < s.total_steps && !history.stopped) {
     const Index epoch = s.step / batches, first = s.step % batches;
     std::vector<Index> order = permutation(images, random_stream(s.options.seed, "shuffle", static_cast<std::uint32_t>(epoch)));
     const auto start = Clock::now();
-    double loss = 0;
-    Index right = 0, seen = 0;
+    const Index seen_before = s.sums.seen;
     for (Index b = first; b < batches && !history.stopped; ++b) {
       const Index count = std::min(batch, images - b * batch);
       const Dataset::Batch part = all.gather(order.data() + b * batch, count);
@@ -159,39 +184,54 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       } catch (const Error& error) {
         fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, b + 1, batches, error.what()));
       }
-      loss += result.loss * static_cast<double>(count);
-      right += result.right;
-      seen += count;
+      s.sums.loss += result.loss * static_cast<double>(count);
+      s.sums.right += result.right;
+      s.sums.seen += count;
       ++history.steps;
       const BatchReport report{epoch, options.epochs, b, batches, s.step, result.loss, static_cast<double>(result.right) / static_cast<double>(count), rate};
       if (callbacks.batch && !callbacks.batch(report)) history.stopped = true;
       if (options.steps > 0 && history.steps >= options.steps) history.stopped = true;
     }
     if (s.step % batches != 0) break;  // stopped within the epoch
-    EpochReport report{epoch, s.step, loss / static_cast<double>(seen), static_cast<double>(right) / static_cast<double>(seen)};
+    const auto seen = static_cast<double>(s.sums.seen);
+    EpochReport report{epoch, s.step, s.sums.loss / seen, static_cast<double>(s.sums.right) / seen};
     report.seconds = seconds_since(start);
-    report.images_per_second = static_cast<double>(seen) / report.seconds;
+    report.images_per_second = static_cast<double>(s.sums.seen - seen_before) / report.seconds;
+    s.sums = {};
     if (options.validation > 0) {
       const Evaluation held_out = evaluate(validation);
       report.validation_loss = held_out.loss;
       report.validation_accuracy = held_out.accuracy;
-      without_gain = held_out.loss < best_loss ? 0 : without_gain + 1;
-      best_loss = std::min(best_loss, held_out.loss);
-      if (options.keep_best && held_out.accuracy > best_accuracy) {
-        best_accuracy = held_out.accuracy;
-        best.clear();
-        for (const Parameter& parameter : s.model.parameters()) best.push_back(parameter.value());
+      if (held_out.loss < s.best.loss) {
+        s.best.loss = held_out.loss;
+        s.best.loss_epoch = epoch;
       }
-      if (options.patience > 0 && without_gain >= options.patience) history.stopped = true;
+      if (options.keep_best && held_out.accuracy > s.best.accuracy) {
+        s.best.accuracy = held_out.accuracy;
+        s.best.parameters.clear();
+        for (const Parameter& parameter : s.model.parameters()) s.best.parameters.push_back(best_copy(parameter, parameter.value()));
+      }
+      if (s.patience_spent()) history.stopped = true;
     }
     history.epochs.push_back(report);
     if (callbacks.epoch && !callbacks.epoch(report)) history.stopped = true;
   }
-  for (std::size_t i = 0; i < best.size(); ++i) Parameter(s.model.parameters()[i]).set_value(best[i]);
+  const bool ended = s.step >= s.total_steps || s.patience_spent();
+  if (options.keep_best && ended) {
+    for (std::size_t i = 0; i < s.best.parameters.size(); ++i) Parameter(s.model.parameters()[i]).set_value(s.best.parameters[i].value());
+  }
   return history;
 }
 
 namespace {
+
+constexpr const char* step_key = "wengert.step";
+constexpr const char* best_loss_key = "wengert.best_loss";
+constexpr const char* best_loss_epoch_key = "wengert.best_loss_epoch";
+constexpr const char* best_accuracy_key = "wengert.best_accuracy";
+constexpr const char* epoch_loss_key = "wengert.epoch_loss";
+constexpr const char* epoch_right_key = "wengert.epoch_right";
+constexpr const char* epoch_seen_key = "wengert.epoch_seen";
 
 // What must be the same for a training to go on exactly, and what is carried over.
 std::map<std::string, std::string> checked_settings(const TrainerOptions& options, const Update& update) {
@@ -208,19 +248,30 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
 void Trainer::save(const std::filesystem::path& path) const {
   const State& s = *state_;
   auto metadata = checked_settings(s.options, s.update);
-  metadata["wengert.step"] = std::to_string(s.step);
+  metadata[step_key] = std::to_string(s.step);
   metadata["wengert.epoch"] = std::to_string(s.step / s.steps_per_epoch);
   metadata["wengert.batch_index"] = std::to_string(s.step % s.steps_per_epoch);
   metadata[rate_key] = fmt::format("{}", rate_of(s.update.optimiser()));
   metadata[epochs_key] = std::to_string(s.fit.epochs);
   metadata[examples_key] = std::to_string(s.fit.examples);
   metadata[validation_key] = std::to_string(s.fit.validation);
-  s.model.save(path, metadata, s.update.moments());
+  metadata[patience_key] = std::to_string(s.fit.patience);
+  metadata[keep_best_key] = s.fit.keep_best ? "1" : "0";
+  metadata[best_loss_key] = fmt::format("{}", s.best.loss);
+  metadata[best_loss_epoch_key] = std::to_string(s.best.loss_epoch);
+  metadata[best_accuracy_key] = fmt::format("{}", s.best.accuracy);
+  metadata[epoch_loss_key] = fmt::format("{}", s.sums.loss);
+  metadata[epoch_right_key] = std::to_string(s.sums.right);
+  metadata[epoch_seen_key] = std::to_string(s.sums.seen);
+  std::vector<Parameter> extra = s.update.moments();
+  extra.insert(extra.end(), s.best.parameters.begin(), s.best.parameters.end());
+  s.model.save(path, metadata, extra);
 }
 
 void Trainer::resume(const std::filesystem::path& path) {
   State& s = *state_;
-  const std::map<std::string, std::string> saved = read_metadata(path);
+  const SafetensorsFile file = read_safetensors(path);
+  const std::map<std::string, std::string>& saved = file.metadata;
   auto wanted = checked_settings(s.options, s.update);
   wanted[script_key] = s.model.script();
   for (const auto& [key, value] : wanted) {
@@ -230,24 +281,38 @@ void Trainer::resume(const std::filesystem::path& path) {
     if (key == script_key) fail("[resume '" + path.string() + "'] the model script differs from the saved one");
     fail("[resume '" + path.string() + "'] wanted " + key.substr(key.find('.') + 1) + " '" + was + "' as in the saved training, got '" + value + "'");
   }
-  const auto step = saved.find("wengert.step");
-  if (step == saved.end()) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
-  const auto number = [&](const char* key) {
+  if (saved.count(step_key) == 0) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
+  const auto number = [&](const char* key, auto least) {
     const auto found = saved.find(key);
-    Index value = -1;
-    if (found != saved.end()) std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
-    if (value < 0) fail("[resume '" + path.string() + "'] wanted a number as metadata '" + key + "', found '" + (found == saved.end() ? "" : found->second) + "'");
+    const std::string text = found == saved.end() ? "" : found->second;
+    decltype(least) value = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || !(value >= least)) {
+      fail("[resume '" + path.string() + "'] wanted a number as metadata '" + key + "', found '" + text + "'");
+    }
     return value;
   };
-  const Index at_step = number("wengert.step");
+  constexpr Index zero = 0, no_epoch = -1;
+  const Index at_step = number(step_key, zero);
   FitOptions fit;
-  fit.epochs = number(epochs_key);
-  fit.examples = number(examples_key);
-  fit.validation = number(validation_key);
-  s.model.load(path);
-  s.update.restore(path, s.model.parameters());
+  fit.epochs = number(epochs_key, zero);
+  fit.examples = number(examples_key, zero);
+  fit.validation = number(validation_key, zero);
+  fit.patience = number(patience_key, zero);
+  fit.keep_best = number(keep_best_key, zero) != 0;
+  const State::EpochSums sums{number(epoch_loss_key, 0.0), number(epoch_right_key, zero), number(epoch_seen_key, zero)};
+  State::Best best{number(best_loss_key, 0.0), number(best_loss_epoch_key, no_epoch), number(best_accuracy_key, -1.0)};
+  for (const Parameter& parameter : s.model.parameters()) {
+    const StoredTensor* stored = file.find(best_prefix + parameter.name());
+    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore(*stored)));
+    else if (best.accuracy >= 0) fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
+  }
+  s.model.load(file, path);
+  s.update.restore(file, path, s.model.parameters());
   s.step = at_step;
   s.fit = fit;
+  s.sums = sums;
+  s.best = std::move(best);
   s.resumed = true;
 }
 

@@ -19,7 +19,8 @@ struct BatchReport {
   double rate = 0;
 };
 
-// After one epoch: means over its batches (as trained), then the validation split where there is one.
+// After one epoch: means over its batches (as trained), then the validation split where there is one. Of an epoch that was
+// interrupted, seconds and images_per_second count the last call's part.
 struct EpochReport {
   Index epoch = 0;
   Index step = 0;
@@ -62,7 +63,7 @@ class Trainer {
   const Model& model() const;
   Index steps() const;                            // made since the beginning
 
-  // The model with the optimiser's moments, step, epoch, seed and all that resume() checks.
+  // The model with the optimiser's moments, step, epoch, seed, what patience and keep_best look back on, and all that resume() checks.
   void save(const std::filesystem::path& path) const;
   // Continues a saved training exactly; threads may differ. Throws Error where batch, seed, kernel, script or optimiser differ, and says so.
   void resume(const std::filesystem::path& path);

@@ -132,8 +132,7 @@ std::vector<Parameter> Update::moments() const {
   return result;
 }
 
-void Update::restore(const std::filesystem::path& path, const std::vector<Parameter>& parameters) {
-  const SafetensorsFile file = read_safetensors(path);
+void Update::restore(const SafetensorsFile& file, const std::filesystem::path& path, const std::vector<Parameter>& parameters) {
   const auto take = [&](const char* kind, const Parameter& of) {
     Parameter& target = moment(kind, of);
     const StoredTensor* stored = file.find(target.name());

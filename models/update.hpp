@@ -13,6 +13,8 @@
 
 namespace wengert {
 
+struct SafetensorsFile;
+
 // What changes from step to step: scalar leaves of a declared step.
 struct StepScalars {
   std::vector<std::pair<double, Var>> rates = {};  // by the factor of a rate group
@@ -37,8 +39,8 @@ class Update {
 
   // Moments as parameters named "optimiser.first.NAME" and so on.
   std::vector<Parameter> moments() const;
-  // Takes the moments of these parameters from a saved file. Throws Error where one is missing.
-  void restore(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
+  // Takes the moments of these parameters from a saved file; the path is for messages. Throws Error where one is missing.
+  void restore(const SafetensorsFile& file, const std::filesystem::path& path, const std::vector<Parameter>& parameters);
 
  private:
   // The next value of one parameter and its moments; `read` turns a Parameter into its Var.

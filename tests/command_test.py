@@ -2,33 +2,11 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import zlib
 from pathlib import Path
 
-COMMAND = os.environ["WENGERT_COMMAND"]
-failures = []
-
-
-def wengert(*arguments, status=0):
-    done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
-    if done.returncode != status:
-        failures.append(f"wengert {' '.join(map(str, arguments))}: status {done.returncode}, wanted {status}\n{done.stdout[-500:]}{done.stderr[-800:]}")
-    return done
-
-
-def check(condition, text):
-    if not condition:
-        failures.append(text)
-
-
-def refused(*arguments, says):
-    done = wengert(*arguments, status=2)
-    lines = done.stderr.strip().splitlines()
-    check(len(lines) == 1 and says in done.stderr, f"wengert {' '.join(map(str, arguments))}: wanted one line with {says!r}, got {done.stderr!r}")
-    check(done.stdout == "", f"wengert {' '.join(map(str, arguments))}: wrote to standard output: {done.stdout!r}")
+from command_line import check, finish, refused, wengert
 
 
 def write_png(path, width, height, pixels):
@@ -98,7 +76,4 @@ with tempfile.TemporaryDirectory() as name:
     (folder / "bad.toml").write_text('name = "bad"\ninput = [1, 28, 28]\nlayers = [\n  { conv2d = "c", filers = 8, size = 5 },\n]\n')
     refused("summary", folder / "bad.toml", says="did you mean 'filters'")
 
-for failure in failures:
-    print("FAILED:", failure)
-print(f"{len(failures)} failed")
-sys.exit(1 if failures else 0)
+finish()

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -50,6 +51,15 @@ bool same_bits(const Model& a, const Model& b) {
     if (!std::ranges::equal(left.values<float>(), right.values<float>())) return false;
   }
   return true;
+}
+
+// Bytes that this program has read so far, as Linux counts them; -1 where it does not.
+Index bytes_read() {
+  std::ifstream counters("/proc/self/io");
+  std::string name;
+  Index count = -1;
+  counters >> name >> count;
+  return count;
 }
 
 // A network whose first node waits until a number of threads have met in it: then that many really took part.
@@ -152,6 +162,65 @@ TEST_CASE("a training interrupted in mid-epoch and resumed ends with the bits of
   CHECK_THROWS_WITH_AS(other_schedule.resume(path), doctest::Contains("wanted schedule 'constant'"), Error);
   Trainer other_optimiser(MnistCnn{}, Sgd{}, options());
   CHECK_THROWS_WITH_AS(other_optimiser.resume(path), doctest::Contains("optimiser"), Error);
+}
+
+TEST_CASE("patience and keep_best look back over an interruption, and an epoch's means are over all its batches") {
+  const ScratchFolder folder;
+  const auto stopped = folder.path() / "stopped.safetensors", ended = folder.path() / "ended.safetensors";
+  Adam restless;  // fast enough for the validation loss to rise again
+  restless.rate = 0.02;
+  FitOptions choosing;
+  choosing.epochs = 12;
+  choosing.examples = 400;
+  choosing.validation = 30;
+  choosing.patience = 2;
+  choosing.keep_best = true;
+  constexpr Index batches = 12;  // an epoch, the last one short
+
+  Trainer whole(MnistCnn{}, restless, options());
+  const History history = whole.fit(digits(), choosing);
+  whole.save(ended);
+  REQUIRE(history.stopped);
+  REQUIRE(history.steps < batches * choosing.epochs);
+  double best = 0;
+  for (const EpochReport& epoch : history.epochs) best = std::max(best, *epoch.validation_accuracy);
+  REQUIRE(best > *history.epochs.back().validation_accuracy);
+  CHECK(whole.evaluate(digits().slice(370, 30)).accuracy == best);
+
+  for (const Index stop : {Index{6}, 2 * batches, 3 * batches + 6, history.steps - batches, history.steps}) {
+    CAPTURE(stop);
+    FitOptions part = choosing;
+    part.steps = stop;
+    Trainer first(MnistCnn{}, restless, options());
+    std::vector<EpochReport> epochs = first.fit(digits(), part).epochs;
+    first.save(stopped);
+    Trainer rest(MnistCnn{}, restless, options());
+    rest.resume(stopped);
+    const History after = rest.fit(digits(), choosing);
+    epochs.insert(epochs.end(), after.epochs.begin(), after.epochs.end());
+    CHECK(after.stopped);
+    rest.save(stopped);
+    CHECK(test::slurp(stopped) == test::slurp(ended));
+    REQUIRE(epochs.size() == history.epochs.size());
+    for (std::size_t i = 0; i < epochs.size(); ++i) {
+      CAPTURE(i);
+      CHECK(epochs[i].loss == history.epochs[i].loss);
+      CHECK(epochs[i].accuracy == history.epochs[i].accuracy);
+      CHECK(epochs[i].validation_loss == history.epochs[i].validation_loss);
+    }
+  }
+}
+
+TEST_CASE("resuming reads the file once") {
+  const ScratchFolder folder;
+  const auto path = folder.path() / "model.safetensors";
+  Trainer trainer(MnistCnn{}, Adam::report(), options());
+  trainer.fit(digits(), steps(1));
+  trainer.save(path);
+  const Index before = bytes_read();
+  if (before < 0) return;
+  trainer.resume(path);
+  CHECK(bytes_read() - before < static_cast<Index>(std::filesystem::file_size(path)) * 3 / 2);
 }
 
 TEST_CASE("frozen parameters keep their values, and a part of a model loads into another") {

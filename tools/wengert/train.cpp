@@ -2,9 +2,10 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <sstream>
 
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 
 #include "command.hpp"
 #include "data.hpp"
+#include "history.hpp"
 
 namespace wengert::command {
 
@@ -60,6 +62,8 @@ void take_saved(const std::map<std::string, std::string>& saved, Script& script)
   take(epochs_key, script.fit.epochs);
   take(examples_key, script.fit.examples);
   take(validation_key, script.fit.validation);
+  take(patience_key, script.fit.patience);
+  take(keep_best_key, script.fit.keep_best);
   set_rate(script.optimiser, rate);
 }
 
@@ -134,11 +138,8 @@ int run(const TrainArguments& a) {
   Trainer trainer(std::move(script.network), script.optimiser, script.options, script.input, script.text);
   if (!a.resume.empty()) trainer.resume(a.resume);
 
-  std::ofstream history;
-  if (!a.history.empty()) {
-    history.open(a.history, a.resume.empty() ? std::ios::trunc : std::ios::app);
-    if (!history) fail("[train] cannot write the history '" + a.history + "'");
-  }
+  std::optional<HistoryFile> history;
+  if (!a.history.empty()) history.emplace(a.history, trainer.steps());
   const bool lines = !a.quiet && !a.json;
   if (lines) {
     fmt::print("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(), script.options.batch, epochs,
@@ -153,11 +154,11 @@ int run(const TrainArguments& a) {
   };
   callbacks.epoch = [&](const EpochReport& report) {
     progress.clear();
+    if (history) history->add(as_json(report).dump());
     if (lines) {
       fmt::print("{}\n", as_line(report, epochs));
       std::fflush(stdout);
     }
-    if (history.is_open() && !(history << as_json(report) << '\n' << std::flush)) fail("[train] cannot write the history '" + a.history + "'");
     return true;
   };
   std::signal(SIGINT, [](int) { interrupted = true; });
@@ -172,6 +173,7 @@ int run(const TrainArguments& a) {
   } else if (lines) {
     fmt::print("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps());
   }
+  if (history) history->finish();
   return success;
 }
 

@@ -1,0 +1,116 @@
+"""`wengert train` interrupted and resumed, and its history file whatever happens."""
+import json
+import resource
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from command_line import COMMAND, check, check_error, finish, refused, shown, wengert
+
+TINY = """
+name = "tiny"
+input = [1, 28, 28]
+layers = [{ flatten = {} }, { linear = "fc", units = 10 }]
+[train]
+batch = 50
+optimiser = { sgd = { rate = 0.01 } }
+"""
+
+
+class Training:
+    """A `wengert train` that runs while the test does something to it."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+        self.process = subprocess.Popen([COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_for_epochs(self, count):
+        for line in self.process.stdout:
+            count -= line.startswith("epoch ")
+            if count == 0:
+                return
+        check(False, f"{shown(self.arguments)}: ended before {count} more epochs: {self.process.stderr.read()}")
+
+    def stop(self, number, status=0):
+        """Sends the signal; returns the step after which the training stopped, and what it wrote to standard error."""
+        self.process.send_signal(number)
+        last = self.process.stdout.read().strip().splitlines()[-1:]
+        error = self.process.stderr.read()
+        check(self.process.wait(timeout=600) == status, f"{shown(self.arguments)}: status {self.process.returncode}, wanted {status}\n{error}")
+        words = last[0].split() if last else []
+        check(words[:2] == ["interrupted;", "saved"], f"{shown(self.arguments)}: wanted 'interrupted; saved', got {last}")
+        return (int(words[-1]) if words and words[-1].isdigit() else 0), error
+
+
+def epochs(path):
+    """The lines of a history, without the times."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: line[key] for key in line if key not in ("seconds", "images_per_second")} for line in lines]
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    script, half, rest, whole = folder / "tiny.toml", *(folder / f"{n}.safetensors" for n in ("half", "rest", "whole"))
+    script.write_text(TINY)
+
+    # Stopped by a signal, resumed, and the same without the stop: more epochs than ever come to an end, so that the signal always comes first.
+    endless = ["--examples", 700, "--validation", 100, "--batch", 32, "--epochs", 100000]
+    choosing = ["--keep-best", "--patience", 100000]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        interrupted, uninterrupted = folder / f"{number}-interrupted.jsonl", folder / f"{number}-uninterrupted.jsonl"
+        training = Training("train", *endless, *choosing, "--out", half, "--history", interrupted)
+        training.wait_for_epochs(1)
+        step, error = training.stop(number)
+        check(step > 19 and error == "", f"{number}: stopped after step {step} with {error!r}")
+        wengert("train", "--resume", half, "--steps", 30, "--quiet", "--out", rest, "--history", interrupted)
+        wengert("train", *endless, *choosing, "--steps", step + 30, "--quiet", "--out", whole, "--history", uninterrupted)
+        check(whole.read_bytes() == rest.read_bytes(), f"{number}: after the stop at step {step} the resumed training differs from the uninterrupted one")
+        check(epochs(interrupted) == epochs(uninterrupted), f"{number}: histories differ:\n{epochs(interrupted)}\n{epochs(uninterrupted)}")
+        check([line["epoch"] for line in epochs(interrupted)] == list(range(1, (step + 30) // 19 + 1)), f"{number}: {epochs(interrupted)}")
+
+    # A previous history stays until an epoch of the new training has ended.
+    tiny = ["train", script, "--examples", 200, "--quiet"]
+    history = folder / "history.jsonl"
+    wengert(*tiny, "--epochs", 3, "--out", whole, "--history", history)
+    three = history.read_text()
+    check(len(epochs(history)) == 3, f"three epochs: {three}")
+    wengert(*tiny, "--epochs", 2, "--steps", 3, "--out", half, "--history", history)
+    check(history.read_text() == three, f"no epoch has ended, yet the history became {history.read_text()}")
+    wengert("train", "--resume", half, "--quiet", "--out", rest, "--history", history)
+    check([line["step"] for line in epochs(history)] == [4, 8], f"resumed: {epochs(history)}")
+    wengert(*tiny, "--epochs", 1, "--out", rest, "--history", history)
+    check([line["step"] for line in epochs(history)] == [4], f"anew: {epochs(history)}")
+
+    # What cannot be written or continued is refused before anything is trained.
+    rest.unlink()
+    refused(*tiny, "--out", rest, "--history", folder / "absent" / "history.jsonl", says="absent/history.jsonl")
+    refused(*tiny, "--out", rest, "--history", "/dev/full", says="/dev/full")
+    history.write_text("a shopping list\n")
+    refused("train", "--resume", half, "--quiet", "--out", rest, "--history", history, says="found something else in line 1")
+    check(history.read_text() == "a shopping list\n" and not rest.exists(), "a refused training wrote something")
+
+    # A full disk, as a limit that the history exceeds and the model does not: the model is saved, the history stays, the error is told.
+    wengert("train", "--resume", half, "--quiet", "--out", whole)
+    limit = 2 * whole.stat().st_size
+    long = '{"step": 1}\n' * (limit // 12)
+    history.write_text(long)
+    arguments = ["train", "--resume", half, "--quiet", "--out", rest, "--history", history]
+    done = wengert(*arguments, status=2, restore_signals=False,  # Python ignores SIGXFSZ, and so the command does
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    check_error(arguments, done.stderr, f"[save '{history}'] wanted to write the file, found: File too large")
+    check(history.read_text() == long, "a history that could not be written changed")
+    check(rest.read_bytes() == whole.read_bytes(), "the model of a training without a history differs")
+
+    # A history that can no longer be written is an error in the end, after the training and its saving.
+    (folder / "there").mkdir()
+    training = Training("train", script, "--examples", 200, "--epochs", 100000, "--out", rest, "--history", folder / "there" / "history.jsonl")
+    training.wait_for_epochs(1)
+    (folder / "there").rename(folder / "gone")
+    training.wait_for_epochs(2)
+    rest.unlink(missing_ok=True)
+    step, error = training.stop(signal.SIGINT, status=2)
+    check_error(training.arguments, error, "there/history.jsonl'] wanted to create a file in its folder, found: No such file or directory")
+    check(rest.exists() and 1 <= len(epochs(folder / "gone" / "history.jsonl")) <= step // 4, "the model or the history is gone")
+
+finish()

@@ -1,0 +1,55 @@
+#include "history.hpp"
+
+#include <span>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/models/files/atomic_file.hpp>
+#include <wengert/models/files/input_file.hpp>
+
+namespace wengert::command {
+
+namespace {
+
+std::string read_lines(const std::filesystem::path& path, Index last_step) {
+  InputFile file(path, "history");
+  std::string text(static_cast<std::size_t>(file.bytes()), '\0');
+  text.resize(file.read(std::as_writable_bytes(std::span(text.data(), text.size()))));
+  std::istringstream in(text);
+  std::string kept, line;
+  for (Index number = 1; std::getline(in, line); ++number) {
+    const nlohmann::json epoch = nlohmann::json::parse(line, nullptr, false);
+    const auto step = epoch.is_object() ? epoch.find("step") : epoch.end();
+    if (step == epoch.end() || !step->is_number_integer()) {
+      file.refuse("a history to continue, JSON with a step in every line", fmt::format("something else in line {}", number));
+    }
+    if (step->get<Index>() <= last_step) kept += line + '\n';
+  }
+  return kept;
+}
+
+}  // namespace
+
+HistoryFile::HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
+  { const AtomicFile writable(path_); }
+  if (step > 0 && std::filesystem::exists(path_)) lines_ = read_lines(path_, step);
+}
+
+void HistoryFile::add(const std::string& line) {
+  lines_ += line + '\n';
+  failure_.clear();
+  try {
+    write_file_atomically(path_, lines_);
+  } catch (const Error& error) {
+    failure_ = error.what();
+  }
+}
+
+void HistoryFile::finish() const {
+  if (!failure_.empty()) fail(failure_);
+}
+
+}  // namespace wengert::command
