@@ -1,7 +1,10 @@
 #include <wengert/ops/matmul.hpp>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include <wengert/backends/direct/matmul.hpp>
 #include <wengert/backends/matrix/matmul.hpp>
 #include <wengert/backends/naive/matmul.hpp>
 #include <wengert/engine/error.hpp>
@@ -11,11 +14,6 @@
 namespace wengert {
 
 namespace {
-
-struct MatmulAttributes {
-  bool transpose_a = false, transpose_b = false;
-  std::string describe() const { return fmt::format("a{} b{}", transpose_a ? "^T" : "", transpose_b ? "^T" : ""); }
-};
 
 // Sizes of a call from its operands' shapes; throws where they do not fit.
 MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const Shape& b) {
@@ -80,6 +78,55 @@ Kernel matmul_kernel(const char* backend) {
   return kernel;
 }
 
+// The three products of a linear layer, as backends/direct/matmul.hpp has them.
+enum class Product : std::uint8_t { forward, data, weight };
+
+Product product_of(const MatmulGeometry& g) { return g.transpose_a ? Product::weight : g.transpose_b ? Product::forward : Product::data; }
+
+// `first` and `last` cut the rows of a weight gradient.
+void direct_product(const KernelCall& call, Index first, Index last) {
+  const auto g = geometry_of(call.attributes.as<MatmulAttributes>(), call.input(0).shape, call.input(1).shape);
+  const float *a = call.input(0).read<float>(), *b = call.input(1).read<float>();
+  float* const c = call.output(0).write<float>();
+  switch (product_of(g)) {
+    case Product::forward: return direct::linear_forward({g.rows, g.inner, g.columns}, a, b, nullptr, false, c);
+    case Product::data: return direct::linear_data({g.rows, g.columns, g.inner}, a, b, nullptr, c);
+    case Product::weight: return direct::linear_weight({g.inner, g.columns, g.rows}, b, a, first, last, c, nullptr);
+  }
+}
+
+class PreparedProduct final : public PreparedKernel {
+ public:
+  PreparedProduct(Index rows, bool sliced) : rows_(rows), slice_(sliced ? slice_rows : rows) {}
+  Index slices() const override { return slice_ == 0 ? 1 : (rows_ + slice_ - 1) / slice_; }
+  void run(const KernelCall& call) const override {
+    const Index first = call.slice * slice_;
+    direct_product(call, first, std::min(rows_, first + slice_));
+  }
+
+ private:
+  static constexpr Index slice_rows = 8;
+  Index rows_, slice_;
+};
+
+Kernel direct_matmul_kernel() {
+  Kernel kernel;
+  kernel.backend = "direct";
+  kernel.dtypes = {DType::f32};
+  kernel.refuse = [](const OpQuery& query) -> std::string {
+    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    if (!g.shared_a || !g.shared_b) return "it takes no batch of matrices";
+    if (g.transpose_a && g.transpose_b) return "it does not take both operands transposed";
+    return {};
+  };
+  kernel.run = [](const KernelCall& call) { direct_product(call, 0, call.output(0).shape[0]); };
+  kernel.prepare = [](const PlanQuery& query) -> Preparation {
+    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    return {std::make_unique<PreparedProduct>(g.rows, query.whole && product_of(g) == Product::weight), {}};
+  };
+  return kernel;
+}
+
 Op make_matmul() {
   Op op;
   op.name = "matmul";
@@ -97,7 +144,8 @@ Op make_matmul() {
   };
   op.vjp = matmul_vjp;
   op.batch = matmul_batch;
-  op.kernels = {matmul_kernel<naive::matmul>("naive"), matmul_kernel<blas::matmul>("matrix")};
+  op.kernels = {matmul_kernel<naive::matmul>("naive"), matmul_kernel<blas::matmul>("matrix"), direct_matmul_kernel()};
+  op.sliced = true;
   op.samples = [] {
     return std::vector<Sample>{{MatmulAttributes{false, false}, {sample_images({9, 5}), sample_value({5, 4})}},
                                {MatmulAttributes{false, true}, {sample_images({16, 20}), sample_value({7, 20})}},
@@ -115,6 +163,8 @@ Op make_matmul() {
 const Op& matmul_op() { static const Op op = make_matmul(); return op; }
 
 }  // namespace
+
+std::string MatmulAttributes::describe() const { return fmt::format("a{} b{}", transpose_a ? "^T" : "", transpose_b ? "^T" : ""); }
 
 Var matmul(const At& a, const Var& b, const MatmulOptions& options) {
   return apply(matmul_op(), MatmulAttributes{options.transpose_a, options.transpose_b}, a, {b});

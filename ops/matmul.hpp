@@ -22,4 +22,9 @@ Var linear(const At& x, const Var& w, const Var& b);
 
 std::vector<Op> matmul_ops();
 
+struct MatmulAttributes {
+  bool transpose_a = false, transpose_b = false;
+  std::string describe() const;
+};
+
 }  // namespace wengert

@@ -7,6 +7,8 @@
 
 namespace wengert::direct {
 
+// For all: inputs may be over-read by 64 bytes; outputs are written whole, padding lanes of nhwc8 as zero, and not a byte beyond.
+
 // out[i] = f(a[i] [, b[i]]) over a run of elements; out may be a or b. NaN passes through relu and maximum. Bounds against the exact value:
 // tanh, sigmoid, exp, log 4 units in the last place.
 enum class Unary : std::uint8_t { relu, negate, exp, log, sqrt, tanh, sigmoid };
@@ -39,17 +41,22 @@ void average_pool(Layout layout, const PoolGeometry& g, Index images, const floa
 void average_pool_data(Layout layout, const PoolGeometry& g, Index images, const float* y, float* x);
 
 // Rows of logits (rows, classes): losses (rows) = log sum exp - logit of the label, and gradient (rows, classes) = (softmax - one hot) * scale,
-// each unless null. `probabilities` in place of labels where labels is null.
+// each unless null. `probabilities` in place of labels where labels is null: losses = sum p (log sum exp - logit), gradient = (softmax sum p - p) * scale;
+// where both are null, losses = log sum exp and gradient = softmax * scale. A label outside [0, classes) gives NaN in its row.
 void softmax_cross_entropy(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities, float scale, float* losses,
                            float* gradient);
 
 // Batch norm of training over (images, channels, pixels), the channels [first, last) only: several workers share the channels. See ops/batch_norm.hpp
-// for the formulas; sums run over images in order.
+// for the formulas; sums run over images in order. In nhwc8 `first` is a multiple of 8, and so is `last` unless it is `channels`.
 struct BatchNorm {
   Layout layout = Layout::nhwc8;
   Index images = 0, channels = 0, pixels = 0;
   float epsilon = 1e-5f;
 };
-void batch_norm(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* beta, bool relu, float* y, float* mean, float* variance);
+void batch_norm(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* beta, bool relu, float* y,
+                float* mean, float* variance);
+// Its gradients, from the mean and variance that it gave; dx may be null. Where ReLU came behind, dy is to be gated first.
+void batch_norm_data(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* mean, const float* variance,
+                     const float* dy, float* dx, float* dgamma, float* dbeta);
 
 }  // namespace wengert::direct
