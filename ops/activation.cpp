@@ -5,6 +5,7 @@
 
 #include <wengert/engine/error.hpp>
 #include <wengert/ops/arithmetic.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/support.hpp>
 
 namespace wengert {
@@ -108,10 +109,10 @@ Op make_gate() {
   return op;
 }
 
-const Op& relu_op() { static const Op op = make_relu(); return op; }
-const Op& tanh_op() { static const Op op = make_tanh(); return op; }
-const Op& sigmoid_op() { static const Op op = make_sigmoid(); return op; }
-const Op& gate_op() { static const Op op = make_gate(); return op; }
+const Op& relu_op() { static const Op op = with_kernel(make_relu(), direct_unary_kernel(direct::Unary::relu)); return op; }
+const Op& tanh_op() { static const Op op = with_kernel(make_tanh(), direct_unary_kernel(direct::Unary::tanh)); return op; }
+const Op& sigmoid_op() { static const Op op = with_kernel(make_sigmoid(), direct_unary_kernel(direct::Unary::sigmoid)); return op; }
+const Op& gate_op() { static const Op op = with_kernel(make_gate(), direct_binary_kernel(direct::Binary::gate, true)); return op; }
 
 }  // namespace
 

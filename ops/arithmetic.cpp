@@ -7,6 +7,7 @@
 
 #include <wengert/engine/strided.hpp>
 #include <wengert/ops/activation.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/support.hpp>
 
 namespace wengert {
@@ -241,16 +242,25 @@ Op make_sqrt() {
   return op;
 }
 
-const Op& subtract_op() { static const Op op = make_subtract(); return op; }
-const Op& multiply_op() { static const Op op = make_multiply(); return op; }
-const Op& divide_op() { static const Op op = make_divide(); return op; }
-const Op& maximum_op() { static const Op op = make_maximum(); return op; }
+Kernel direct_affine_kernel() {
+  return direct_elementwise_kernel(
+      [](const KernelCall& call, Index count) {
+        const auto& a = call.attributes.as<AffineAttributes>();
+        direct::affine(static_cast<float>(a.scale), static_cast<float>(a.shift), count, call.input(0).read<float>(), call.output(0).write<float>());
+      },
+      false);
+}
+
+const Op& subtract_op() { static const Op op = with_kernel(make_subtract(), direct_binary_kernel(direct::Binary::subtract)); return op; }
+const Op& multiply_op() { static const Op op = with_kernel(make_multiply(), direct_binary_kernel(direct::Binary::multiply)); return op; }
+const Op& divide_op() { static const Op op = with_kernel(make_divide(), direct_binary_kernel(direct::Binary::divide)); return op; }
+const Op& maximum_op() { static const Op op = with_kernel(make_maximum(), direct_binary_kernel(direct::Binary::maximum)); return op; }
 const Op& greater_equal_op() { static const Op op = make_greater_equal(); return op; }
-const Op& affine_op() { static const Op op = make_affine(); return op; }
+const Op& affine_op() { static const Op op = with_kernel(make_affine(), direct_affine_kernel()); return op; }
 const Op& power_op() { static const Op op = make_power(); return op; }
-const Op& exp_op() { static const Op op = make_exp(); return op; }
-const Op& log_op() { static const Op op = make_log(); return op; }
-const Op& sqrt_op() { static const Op op = make_sqrt(); return op; }
+const Op& exp_op() { static const Op op = with_kernel(make_exp(), direct_unary_kernel(direct::Unary::exp)); return op; }
+const Op& log_op() { static const Op op = with_kernel(make_log(), direct_unary_kernel(direct::Unary::log)); return op; }
+const Op& sqrt_op() { static const Op op = with_kernel(make_sqrt(), direct_unary_kernel(direct::Unary::sqrt)); return op; }
 
 // A number as a scalar of x's dtype; apply() puts it on x's tape. Division takes one, since a product with the reciprocal
 // rounds twice and underflows for large divisors.

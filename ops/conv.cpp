@@ -9,6 +9,7 @@
 #include <wengert/backends/naive/conv.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/support.hpp>
 
 namespace wengert {
@@ -188,24 +189,30 @@ Op make_conv(const char* summary, std::vector<Kernel> kernels) {
   return op;
 }
 
+FusedConv plain_conv(const Attributes& attributes) {
+  FusedConv conv;
+  conv.geometry = attributes.as<ConvAttributes>().geometry;
+  return conv;
+}
+
 const Op& conv2d_op() {
   static const Op op = make_conv<Role::y>("convolution (cross-correlation) of x with w",
                                           {plain_kernel<naive::conv2d>(), workspace_kernel<matrix::conv2d, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col")});
+                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv)});
   return op;
 }
 
 const Op& conv2d_data_op() {
   static const Op op = make_conv<Role::x>("y convolved fully with the flipped w: the gradient of conv2d by x",
                                           {plain_kernel<naive::conv2d_data>(), workspace_kernel<matrix::conv2d_data, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col")});
+                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv)});
   return op;
 }
 
 const Op& conv2d_weight_op() {
   static const Op op = make_conv<Role::w>("x convolved with y, summed over images: the gradient of conv2d by w",
                                           {plain_kernel<naive::conv2d_weight>(), workspace_kernel<matrix::conv2d_weight, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_weight, im2col::conv2d_workspace>("im2col")});
+                                           workspace_kernel<im2col::conv2d_weight, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::weight, plain_conv)});
   return op;
 }
 

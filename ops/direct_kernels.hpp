@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include <wengert/backends/direct/elementwise.hpp>
 #include <wengert/backends/geometry.hpp>
 #include <wengert/engine/op.hpp>
 
@@ -21,7 +22,11 @@ enum class ConvRole : std::uint8_t { forward, data, weight };
 // `read` takes the FusedConv from the op's own attributes.
 Kernel direct_conv_kernel(ConvRole role, FusedConv (*read)(const Attributes&));
 
-// A function of each element, whatever the layout; `broadcast` takes over where the shapes of two inputs differ.
-Kernel direct_elementwise_kernel(void (*run)(const KernelCall& call, Index elements), bool keeps_zero);
+// A function of each element of inputs of one shape, whatever the layout; `elements` counts padding lanes too. `keeps_zero`: zeros give zero.
+using ElementwiseRun = std::function<void(const KernelCall& call, Index elements)>;
+Kernel direct_elementwise_kernel(ElementwiseRun run, bool keeps_zero);
+Kernel direct_unary_kernel(direct::Unary f);
+Kernel direct_binary_kernel(direct::Binary f, bool swapped = false);  // swapped: f(b, a)
+Kernel direct_add_kernel();                                           // also with one value a channel
 
 }  // namespace wengert

@@ -13,6 +13,11 @@ Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
   return kernel;
 }
 
+Op with_kernel(Op op, Kernel kernel) {
+  op.kernels.push_back(std::move(kernel));
+  return op;
+}
+
 void fail_at(const At& at, const std::string& op, const std::string& message) {
   std::string who = op;
   if (!at.name.empty()) who += " '" + at.name + "'";

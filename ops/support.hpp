@@ -12,6 +12,9 @@ namespace wengert {
 // A naive kernel for these dtypes; none: for any.
 Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64});
 
+// The op with one more kernel, better than those it has.
+Op with_kernel(Op op, Kernel kernel);
+
 // Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
 [[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
 

@@ -11,6 +11,7 @@ namespace wengert {
 struct PlanOptions {
   KernelChoice kernels = {};                          // auto; a backend by name switches the fusions off
   std::shared_ptr<Executor> executor = {};            // null: one worker
+  const Catalogue* catalogue = nullptr;               // the ops' descriptors, with all kernels; null: as they are on the tape
   std::vector<plan::Fusion> fusions = {};             // ops/fusion/ has the built-in ones
   const Op* reorder = nullptr;                        // the op that changes layouts; null: every value stays plain
   std::shared_ptr<const plan::Tuning> tuning = {};

@@ -1,5 +1,7 @@
 #include <wengert/ops/fusion/fusions.hpp>
 
+#include <wengert/ops/catalogue.hpp>
+
 namespace wengert {
 
 const std::vector<plan::Fusion>& builtin_fusions() {
@@ -16,7 +18,9 @@ const std::vector<plan::Fusion>& builtin_fusions() {
 }
 
 PlanOptions plan_options(const KernelChoice& kernels, std::shared_ptr<Executor> executor) {
+  static const Catalogue catalogue = builtin_catalogue();
   PlanOptions options;
+  options.catalogue = &catalogue;
   options.kernels = kernels;
   options.executor = std::move(executor);
   options.fusions = builtin_fusions();

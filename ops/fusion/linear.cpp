@@ -1,5 +1,6 @@
 // Linear layers: bias and ReLU on the way out, the ReLU's gate in the data gradient, and the deferred weight gradient with Adam in registers.
 #include <algorithm>
+#include <cmath>
 
 #include <wengert/backends/direct/matmul.hpp>
 #include <wengert/backends/naive/matmul.hpp>
