@@ -27,7 +27,7 @@ bool has_blocks(const Spec& spec) { return spec.shape.rank() == 4 && spec.dtype 
 
 class Choice {
  public:
-  Choice(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning)
+  Choice(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning)
       : graph_(graph), kernels_(kernels), reorder_(reorder), tuning_(tuning) {}
 
   void run() {
@@ -86,7 +86,7 @@ class Choice {
         continue;
       }
       Preparation ready;
-      if (kernel->prepare) ready = kernel->prepare(query);
+      if (kernel->prepare && reorder_ != nullptr) ready = kernel->prepare(query);
       else ready.kernel = std::make_unique<PlainKernel>(*kernel, query);
       if (!ready.kernel) {
         decline(ready.refusal);
@@ -166,7 +166,7 @@ class Choice {
     const Step& reader = graph_.step(before);
     const bool with_maker = maker != nullptr && maker->extent == Extent::chunk;
     Step step;
-    step.op = &reorder_;
+    step.op = reorder_;
     step.inputs = {from};
     step.name = reader.name;
     step.site = reader.site;
@@ -177,7 +177,7 @@ class Choice {
     Step& made = graph_.step(id);
     const std::vector<Spec> specs = chunk_specs(made);
     const Layout layouts[] = {graph_.value(from).layout};
-    made.kernel = &reorder_.kernels.back();
+    made.kernel = &reorder_->kernels.back();
     Preparation ready = made.kernel->prepare(PlanQuery{{made.attributes, specs}, layouts, layout, graph_.value(from).capacity});
     if (!ready.kernel) fail(made.text() + " cannot be laid out as " + name(layout) + ": " + ready.refusal);
     made.prepared = std::move(ready.kernel);
@@ -209,7 +209,7 @@ class Choice {
 
   Graph& graph_;
   const KernelChoice& kernels_;
-  const Op& reorder_;
+  const Op* reorder_;
   const Tuning* tuning_;
   std::vector<std::pair<std::pair<ValueId, Layout>, ValueId>> reordered_;
 };
@@ -223,7 +223,7 @@ std::string tuning_key(const Step& step, const OpQuery& query) {
   return key;
 }
 
-void choose(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning) {
+void choose(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning) {
   const std::size_t before = graph.steps.size();
   Choice(graph, kernels, reorder, tuning).run();
   graph.note("choose", fmt::format("{} reorders, {} packed weights", graph.steps.size() - before, graph.packings.size()));

@@ -24,11 +24,11 @@ void fuse(Graph& graph, const std::vector<Fusion>& rules);
 // 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers.
 void chunk(Graph& graph, Index chunk_images);
 
-// 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former.
+// 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former; without it every value stays plain.
 // `kernels` is what the user asked for; `tuning` may be null.
 // The key of a step in a tuning file.
 std::string tuning_key(const Step& step, const OpQuery& query);
-void choose(Graph& graph, const KernelChoice& kernels, const Op& reorder, const Tuning* tuning);
+void choose(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning);
 
 // 5. Gives every value its place in one of three arenas, by liveness.
 struct Arenas {

@@ -64,8 +64,7 @@ plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const 
   if (ours) plan::fuse(graph, options.fusions);
   else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
   plan::chunk(graph, options.chunk > 0 ? options.chunk : chunk_size(std::max<Index>(graph.batch, 1)));
-  const Op none;
-  plan::choose(graph, options.kernels, options.reorder != nullptr ? *options.reorder : none, options.tuning.get());
+  plan::choose(graph, options.kernels, options.reorder, options.tuning.get());
   return graph;
 }
 
