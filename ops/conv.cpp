@@ -246,13 +246,7 @@ ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
 }
 
 Var conv2d(const At& x, const Var& w, const Conv2dOptions& options) {
-  try {
-    return conv2d(x, w, resolve(options, x.var.shape(), w.shape()));
-  } catch (const Error& error) {
-    if (error.what()[0] == '[') throw;
-    const std::string from = x.var.name().empty() ? "" : " from '" + x.var.name() + "'";
-    fail_at(x, "conv2d", error.what() + from);
-  }
+  return conv2d(x, w, checked_at(x, "conv2d", [&] { return resolve(options, x.var.shape(), w.shape()); }));
 }
 
 Var conv2d(const At& x, const Var& w, const ConvGeometry& geometry) { return apply(conv2d_op(), ConvAttributes{geometry}, x, {w}); }
