@@ -203,7 +203,8 @@ const Op& conv2d_weight_op() {
 ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
   if (x.rank() != 4 || w.rank() != 4) fail("wanted x (N,C,H,W) and w (K,C/groups,KH,KW), got " + x.text() + " and " + w.text());
   if (o.stride.height < 1 || o.stride.width < 1 || o.dilation.height < 1 || o.dilation.width < 1 || o.groups < 1) {
-    fail(fmt::format("wanted stride, dilation and groups of at least 1, got {}x{}, {}x{} and {}", o.stride.height, o.stride.width, o.dilation.height, o.dilation.width, o.groups));
+    fail(fmt::format("wanted stride, dilation and groups of at least 1, got {}x{}, {}x{} and {}", o.stride.height, o.stride.width,
+                     o.dilation.height, o.dilation.width, o.groups));
   }
   if (std::min({o.padding.top, o.padding.bottom, o.padding.left, o.padding.right}) < 0) fail("wanted padding of 0 or more");
   if (w[2] < 1 || w[3] < 1 || w[0] < 1 || x[1] < 1) fail("wanted at least one channel, filter and tap, got " + x.text() + " and " + w.text());
