@@ -182,7 +182,8 @@ class FunctionCheck {
       std::size_t middle = moved.size() / 2;
       if (!one_input) {  // whole inputs first
         while (middle > 0 && moved[middle].first == moved[middle - 1].first) --middle;
-        if (middle == 0) middle = static_cast<std::size_t>(std::find_if(moved.begin(), moved.end(), [&](const auto& at) { return at.first != moved[0].first; }) - moved.begin());
+        const auto elsewhere = [&](const auto& at) { return at.first != moved[0].first; };
+        if (middle == 0) middle = static_cast<std::size_t>(std::find_if(moved.begin(), moved.end(), elsewhere) - moved.begin());
       }
       for (std::size_t m = 0; m < moved.size(); ++m) halves[m < middle ? 1 : 0][moved[m].first][moved[m].second] = 0;
       for (Direction& half : halves) {

@@ -20,7 +20,8 @@ std::string GradcheckFinding::text() const {
   if (index >= 0) place += fmt::format(" at index {} {}", index, position);
   else if (input >= 0) place += " along a random direction";
   std::string result = fmt::format("{} {}: {}", node, name(verdict), order > 1 ? "second derivative, " : "");
-  result += fmt::format("{}: {}: analytic {:.12g}, numeric {:.12g} (left {:.8g}, right {:.8g}, error {:.1g})", place, reason, analytic, numeric, left, right, error);
+  result += fmt::format("{}: {}: analytic {:.12g}, numeric {:.12g} (left {:.8g}, right {:.8g}, error {:.1g})", place, reason,
+                        analytic, numeric, left, right, error);
   if (number >= 0) result += fmt::format("; case {}", number);
   result += fmt::format("; seed {}", seed);
   return command.empty() ? result : result + "; again: " + command;

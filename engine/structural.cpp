@@ -157,7 +157,9 @@ Op make_reshape() {
   };
   op.kernels = {kernel_of(copy_kernel, {})};
   op.samples = [] {
-    return std::vector<Sample>{{ShapeAttributes{{9, 12}}, {{{9, 3, 4}, {}, 0, true}}}, {ShapeAttributes{{6}}, {{{2, 3}}}}, {ShapeAttributes{{0, 4}}, {{{0, 2, 2}, {}, 0, true}}}};
+    return std::vector<Sample>{{ShapeAttributes{{9, 12}}, {{{9, 3, 4}, {}, 0, true}}},
+                               {ShapeAttributes{{6}}, {{{2, 3}}}},
+                               {ShapeAttributes{{0, 4}}, {{{0, 2, 2}, {}, 0, true}}}};
   };
   return op;
 }

@@ -46,7 +46,8 @@ Dataset read_idx_dataset(const fs::path& folder, Split split) {
   const IdxFile images = read_idx(files.images, image_rank);
   const IdxFile labels = read_idx(files.labels, label_rank);
   if (images.sizes[0] != labels.sizes[0]) {
-    fail(fmt::format("[data] wanted as many labels as images, found {} images in '{}' and {} labels in '{}'", images.sizes[0], files.images.string(), labels.sizes[0], files.labels.string()));
+    fail(fmt::format("[data] wanted as many labels as images, found {} images in '{}' and {} labels in '{}'", images.sizes[0],
+                     files.images.string(), labels.sizes[0], files.labels.string()));
   }
   Dataset set;
   set.images = Tensor::copy(images.bytes.data(), Shape{images.sizes[0], 1, images.sizes[1], images.sizes[2]});

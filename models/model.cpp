@@ -91,7 +91,8 @@ LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path&
   for (const Parameter& parameter : parameters_) {
     const StoredTensor* stored = file.find(parameter.name());
     if (stored == nullptr) report.missing.push_back(parameter.name());
-    else if (stored->spec != parameter.value().spec()) report.unfit.push_back(fmt::format("{} (wanted {}, found {})", parameter.name(), parameter.value().spec().text(), stored->spec.text()));
+    else if (const Spec wanted = parameter.value().spec(); stored->spec != wanted)
+      report.unfit.push_back(fmt::format("{} (wanted {}, found {})", parameter.name(), wanted.text(), stored->spec.text()));
     else report.loaded.push_back(parameter.name());
   }
   for (const StoredTensor& stored : file.tensors) {
@@ -99,8 +100,8 @@ LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path&
     if (!known && stored.name.rfind(moment_prefix, 0) != 0) report.unexpected.push_back(stored.name);
   }
   if (strict && !(report.missing.empty() && report.unexpected.empty() && report.unfit.empty())) {
-    fail(fmt::format("[load '{}'] the file does not fit the model: missing [{}], unexpected [{}], of another shape [{}]", path.string(), fmt::join(report.missing, ", "),
-                     fmt::join(report.unexpected, ", "), fmt::join(report.unfit, ", ")));
+    fail(fmt::format("[load '{}'] the file does not fit the model: missing [{}], unexpected [{}], of another shape [{}]", path.string(),
+                     fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", "), fmt::join(report.unfit, ", ")));
   }
   for (Parameter& parameter : parameters_) {
     const StoredTensor* stored = file.find(parameter.name());

@@ -98,7 +98,9 @@ void read_train(const Value& table, const std::vector<Parameter>& parameters, Sc
 }
 
 Shape read_input(const Value& value) {
-  if (value.list().size() != 3) script::fail_at(value.site, "'input': wanted [channels, height, width], got " + std::to_string(value.items.size()) + " numbers");
+  if (value.list().size() != 3) {
+    script::fail_at(value.site, "'input': wanted [channels, height, width], got " + std::to_string(value.items.size()) + " numbers");
+  }
   constexpr Index largest_image = Index{1} << 16;
   Shape shape;
   for (const Value& size : value.items) shape.push_back(size.integer(1, largest_image));

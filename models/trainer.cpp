@@ -160,7 +160,8 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
-    fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples, s.fit.validation, options.examples, options.validation));
+    fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples, s.fit.validation,
+                     options.examples, options.validation));
   }
   s.fit = options;
   const Index batch = s.options.batch, batches = (images + batch - 1) / batch;

@@ -20,10 +20,10 @@ struct PoolCase {
 // Overlap, padding left out and counted, stride above the window, one pixel, no images.
 std::vector<PoolCase> sample_cases() {
   const auto make = [](const Shape& x, const Pool2dOptions& options) { return PoolCase{resolve(options, x), x[0]}; };
-  const PoolPadding sides = PoolPadding::sides(1, 2, 0, 1);
+  const Padding2d sides = Padding2d::sides(1, 2, 0, 1);
   return {make({9, 2, 4, 6}, {2, 0, {}, false}),
           make({5, 1, 7, 5}, {{3, 2}, {2, 1}, sides, false}),
-          make({5, 3, 7, 5}, {3, 2, PoolPadding::same(), true}),
+          make({5, 3, 7, 5}, {3, 2, Padding2d::same(), true}),
           make({9, 1, 8, 7}, {2, 3, {}, false}),
           make({2, 2, 1, 1}, {1, 1, {}, false}),
           make({0, 2, 4, 4}, {2, 0, {}, false})};

@@ -16,24 +16,6 @@ namespace wengert {
 
 namespace {
 
-struct Sides {
-  Index before = 0, after = 0;
-};
-
-Sides resolve_padding(Padding2d::Kind kind, Sides given, Index size, Index kernel, Index stride, Index dilation) {
-  const Index reach = dilation * (kernel - 1);
-  switch (kind) {
-    case Padding2d::Kind::same: {
-      const Index outputs = (size + stride - 1) / stride;
-      const Index total = std::max<Index>(0, (outputs - 1) * stride + reach + 1 - size);
-      return {total / 2, total - total / 2};
-    }
-    case Padding2d::Kind::full: return {reach, reach};
-    case Padding2d::Kind::sides: return given;
-    default: return {};
-  }
-}
-
 Index resolve_outputs(const char* axis, Index size, Sides padding, Index kernel, Index stride, Index dilation) {
   const Index padded = size + padding.before + padding.after;
   const Index reach = dilation * (kernel - 1) + 1;
@@ -221,7 +203,8 @@ const Op& conv2d_weight_op() {
 ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
   if (x.rank() != 4 || w.rank() != 4) fail("wanted x (N,C,H,W) and w (K,C/groups,KH,KW), got " + x.text() + " and " + w.text());
   if (o.stride.height < 1 || o.stride.width < 1 || o.dilation.height < 1 || o.dilation.width < 1 || o.groups < 1) {
-    fail(fmt::format("wanted stride, dilation and groups of at least 1, got {}x{}, {}x{} and {}", o.stride.height, o.stride.width, o.dilation.height, o.dilation.width, o.groups));
+    fail(fmt::format("wanted stride, dilation and groups of at least 1, got {}x{}, {}x{} and {}", o.stride.height, o.stride.width,
+                     o.dilation.height, o.dilation.width, o.groups));
   }
   if (std::min({o.padding.top, o.padding.bottom, o.padding.left, o.padding.right}) < 0) fail("wanted padding of 0 or more");
   if (w[2] < 1 || w[3] < 1 || w[0] < 1 || x[1] < 1) fail("wanted at least one channel, filter and tap, got " + x.text() + " and " + w.text());
@@ -246,13 +229,7 @@ ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
 }
 
 Var conv2d(const At& x, const Var& w, const Conv2dOptions& options) {
-  try {
-    return conv2d(x, w, resolve(options, x.var.shape(), w.shape()));
-  } catch (const Error& error) {
-    if (error.what()[0] == '[') throw;
-    const std::string from = x.var.name().empty() ? "" : " from '" + x.var.name() + "'";
-    fail_at(x, "conv2d", error.what() + from);
-  }
+  return conv2d(x, w, checked_at(x, "conv2d", [&] { return resolve(options, x.var.shape(), w.shape()); }));
 }
 
 Var conv2d(const At& x, const Var& w, const ConvGeometry& geometry) { return apply(conv2d_op(), ConvAttributes{geometry}, x, {w}); }

@@ -6,31 +6,9 @@
 
 #include <wengert/backends/geometry.hpp>
 #include <wengert/engine/tape.hpp>
+#include <wengert/ops/plane_options.hpp>
 
 namespace wengert {
-
-// Height and width; one number means both.
-struct Extent2d {
-  Index height, width;
-  Extent2d(Index both) : height(both), width(both) {}  // implicit, so that {.stride = 2} reads well
-  Extent2d(Index rows, Index columns) : height(rows), width(columns) {}
-};
-
-struct Padding2d {
-  enum class Kind : std::uint8_t {
-    valid,  // none
-    same,   // ceil(size / stride) outputs, the odd zero at the end
-    full,   // dilation * (kernel - 1) zeros on every side
-    sides   // as given
-  };
-  Kind kind = Kind::valid;
-  Index top = 0, bottom = 0, left = 0, right = 0;
-
-  static Padding2d valid() { return {}; }
-  static Padding2d same() { return {Kind::same}; }
-  static Padding2d full() { return {Kind::full}; }
-  static Padding2d sides(Index top, Index bottom, Index left, Index right) { return {Kind::sides, top, bottom, left, right}; }
-};
 
 struct Conv2dOptions {
   Extent2d stride = 1;

@@ -28,7 +28,8 @@ MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const 
   g.inner = size(a, flags.transpose_a, 1);
   g.columns = size(b, flags.transpose_b, 1);
   if (size(b, flags.transpose_b, 0) != g.inner) {
-    fail(fmt::format("wanted equal inner sizes, got {} and {}: {} times {} with {}", g.inner, size(b, flags.transpose_b, 0), a.text(), b.text(), flags.describe()));
+    fail(fmt::format("wanted equal inner sizes, got {} and {}: {} times {} with {}", g.inner, size(b, flags.transpose_b, 0), a.text(), b.text(),
+                     flags.describe()));
   }
   if (!g.shared_a && !g.shared_b && a[0] != b[0]) fail("wanted equal batches, got " + a.text() + " and " + b.text());
   g.batch = !g.shared_a ? a[0] : !g.shared_b ? b[0] : 1;

@@ -37,9 +37,9 @@ Op make_max_pool2d() {
     };
     return std::vector<Sample>{sample({9, 2, 4, 4}, {.window = 2}),
                                sample({1, 1, 1, 1}, {.window = 1}),
-                               sample({2, 3, 7, 5}, {.window = 3, .stride = 2, .padding = PoolPadding::sides(1, 1, 0, 1)}),
+                               sample({2, 3, 7, 5}, {.window = 3, .stride = 2, .padding = Padding2d::sides(1, 1, 0, 1)}),
                                sample({5, 2, 6, 7}, {.window = {2, 3}, .stride = {1, 2}}),
-                               sample({3, 1, 5, 5}, {.window = 2, .padding = PoolPadding::same()}),
+                               sample({3, 1, 5, 5}, {.window = 2, .padding = Padding2d::same()}),
                                sample({2, 1, 7, 7}, {.window = 2, .stride = 3}),
                                sample({0, 2, 4, 4}, {.window = 2})};
   };

@@ -16,7 +16,7 @@ struct PoolAxis {
   Index size, window, stride, before, after, out = 0;
 };
 
-void resolve_axis(PoolPadding::Kind kind, PoolAxis& axis) {
+void resolve_axis(Padding2d::Kind kind, PoolAxis& axis) {
   const auto& [name, size, window, stride, before, after, out] = axis;
   if (axis.stride == 0) axis.stride = window;
   if (window < 1) fail(fmt::format("wanted a window of at least 1, got {} {}", name, window));
@@ -26,12 +26,9 @@ void resolve_axis(PoolPadding::Kind kind, PoolAxis& axis) {
   if (std::max({size, window, stride, before, after}) > largest)
     fail(fmt::format("wanted {}, window, stride and padding of at most 2^31", name));
   if (size < 1) fail(fmt::format("wanted planes with at least one element, got {} {}", name, size));
-  if (kind == PoolPadding::Kind::same) {
-    axis.out = (size + stride - 1) / stride;
-    const Index padding = std::max<Index>(0, (out - 1) * stride + window - size);
-    axis.before = padding / 2;
-    axis.after = padding - before;
-  }
+  const Sides padding = resolve_padding(kind, {before, after}, size, window, stride, 1);
+  axis.before = padding.before;
+  axis.after = padding.after;
   if (window > before + size + after) {
     fail(fmt::format("wanted a window no larger than the padded input, got {} {} for {} with padding {}+{}", name, window, size, before,
                      after));
@@ -52,7 +49,7 @@ void want_planes(const char* role, const Shape& shape, Index channels, Index hei
 
 PoolGeometry resolve(const Pool2dOptions& options, const Shape& x) {
   if (x.rank() != 4) fail("wanted x (N,C,H,W), got " + x.text());
-  const PoolPadding& padding = options.padding;
+  const Padding2d& padding = options.padding;
   PoolAxis rows{"height", x[2], options.window.height, options.stride.height, padding.top, padding.bottom};
   PoolAxis columns{"width", x[3], options.window.width, options.stride.width, padding.left, padding.right};
   resolve_axis(padding.kind, rows);

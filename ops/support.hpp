@@ -18,14 +18,15 @@ Op with_kernel(Op op, Kernel kernel);
 // Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
 [[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
 
-// body(), whose errors come out as fail_at() has them: for checks that ops share and that do not know their caller.
+// body(), whose errors come out as fail_at() has them, with " from 'NAME'" of the value that was got: for checks that ops share and that
+// do not know their caller.
 template <class Body>
 auto checked_at(const At& at, const std::string& op, Body&& body) {
   try {
     return body();
   } catch (const Error& error) {
     if (error.what()[0] == '[') throw;
-    fail_at(at, op, error.what());
+    fail_at(at, op, error.what() + (at.var.name().empty() ? "" : " from '" + at.var.name() + "'"));
   }
 }
 

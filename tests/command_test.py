@@ -9,11 +9,28 @@ from pathlib import Path
 from command_line import check, finish, refused, wengert
 
 
+DEAD = """
+name = "dead"
+input = [1, 28, 28]
+layers = [{ flatten = {} }, { linear = "off", units = 4 }, { relu = {} }, { linear = "last", units = 10, bias = false }]
+"""
+
+
+def set_all(path, name, value):
+    """Sets every element of one f32 tensor of a safetensors file."""
+    content = bytearray(path.read_bytes())
+    start = 8 + struct.unpack_from("<Q", content)[0]
+    begin, end = json.loads(content[8:start])[name]["data_offsets"]
+    content[start + begin:start + end] = struct.pack("<f", value) * ((end - begin) // 4)
+    path.write_bytes(content)
+
+
 def write_png(path, width, height, pixels):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     rows = b"".join(b"\0" + bytes(pixels[y * width:(y + 1) * width]) for y in range(height))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 with tempfile.TemporaryDirectory() as name:
@@ -52,7 +69,18 @@ with tempfile.TemporaryDirectory() as name:
     ops = json.loads(wengert("ops", "--json").stdout)["ops"]
     check(len(ops) >= 40, f"ops lists {len(ops)}")
     wengert("gradcheck", "conv2d")
-    json.loads(wengert("gradcheck", "matmul", "--json").stdout)
+    out = json.loads(wengert("gradcheck", "matmul", "--dtype", "f32", "--json").stdout)
+    check(out["dtype"] == "f32" and out["verdict"] == "pass" and out["results"][0]["checks"] > 0, f"gradcheck --dtype f32 --json: {out}")
+    check(wengert("gradcheck", "conv2d", "--dtype", "f32").stdout.startswith("conv2d: pass: "), "gradcheck --dtype f32 does not pass")
+    refused("gradcheck", "conv2d", "--dtype", "f16", says="f16")
+    # The one network whose check fails though its ops are right: a ReLU that is off everywhere leaves no gradient at all.
+    (folder / "dead.toml").write_text(DEAD)
+    wengert("train", folder / "dead.toml", "--epochs", 0, "--quiet", "--out", folder / "dead.safetensors")
+    set_all(folder / "dead.safetensors", "off.bias", -1e6)
+    done = wengert("gradcheck", folder / "dead.safetensors", status=1)
+    check(": fail: " in done.stdout and "vacuous" in done.stdout, f"gradcheck without any gradient: {done.stdout}")
+    done = json.loads(wengert("gradcheck", folder / "dead.safetensors", "--json", status=1).stdout)
+    check(done["verdict"] == "fail", f"gradcheck --json without any gradient: {done}")
     scripts = Path(os.environ["WENGERT_SOURCE"]) / "tools" / "scripts"
     for script in sorted(scripts.glob("*.toml")):
         wengert("summary", script)

@@ -175,7 +175,8 @@ TEST_CASE("at kinks of several terms at once the choice of a slope in each is no
   const auto one_sum = [&](std::span<const Var> v) { return std::vector<Var>{sum(maximum(v[0], v[1]) * Var(signs))}; };
   const GradcheckReport summed = report_on(one_sum, {{zeros, "a"}, {zeros, "b"}});
   CHECK_MESSAGE(summed.verdict() == Verdict::inconclusive, texts(summed));
-  const auto wrong = [&](std::span<const Var> v) { return std::vector<Var>{sum(with_gradient_times(maximum(v[0], v[1]), Tensor::full({50}, -1.0, DType::f64)))}; };
+  const Tensor factors = Tensor::full({50}, -1.0, DType::f64);
+  const auto wrong = [&](std::span<const Var> v) { return std::vector<Var>{sum(with_gradient_times(maximum(v[0], v[1]), factors))}; };
   CHECK(report_on(wrong, {{zeros, "a"}, {zeros, "b"}}).verdict() == Verdict::fail);
 }
 

@@ -166,7 +166,7 @@ std::vector<Mutation> make_mutations() {
          Gradients g = right(call);
          return Gradients{g[0] ? times(g[0], 1.0 / static_cast<double>(g[0].shape()[1])) : g[0], g[1]};
        }},
-      {"a sum's gradient is that of a mean", "sum", true,
+      {"a sum's gradient is that of a mean", "sum", false,
        [](const VjpCall& call, const Vjp& right) {
          const auto count = static_cast<double>(call.input_shape(0).elements());
          return Gradients{times(right(call)[0], count > 1 ? 1.0 / count : 0.5)};

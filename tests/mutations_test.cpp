@@ -1,8 +1,10 @@
-// Every mutation is caught by the gradient check, on its op alone and inside the report's network, where the check names the node.
+// Every mutation is caught by what `wengert gradcheck` runs, on its op alone and inside the report's network, where it names the node.
 #include <doctest/doctest.h>
 
 #include <functional>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/gradcheck.hpp>
@@ -10,12 +12,16 @@
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/ops/catalogue.hpp>
 
+#include "../tools/wengert/command.hpp"
+#include "../tools/wengert/gradcheck.hpp"
 #include "mutations.hpp"
 #include "scratch_folder.hpp"
 
 namespace {
 
 using namespace wengert;
+using command::GradcheckRequest;
+using command::GradcheckResult;
 using test::contains;
 using test::Mutation;
 
@@ -78,45 +84,72 @@ TEST_CASE("a network with batch norm and dropout in training passes, and its run
   for (Index i = 0; i < mean.elements(); ++i) CHECK(norm.mean.value().at(i) == mean.at(i));
 }
 
-TEST_CASE("every mutation is caught on its op") {
+TEST_CASE("wengert gradcheck catches every mutation on its op, says so and ends with status 1") {
   CHECK(test::mutations().size() >= 14);
   for (const Mutation& mutation : test::mutations()) {
     CAPTURE(mutation.what);
-    CHECK(check_op(builtin_catalogue(), mutation.op).verdict() == Verdict::pass);
-    const GradcheckReport report = check_op(test::mutated(mutation), mutation.op);
-    CHECK_MESSAGE(report.verdict() == Verdict::fail, texts(report));
-    if (report.findings.empty()) continue;
-    const GradcheckFinding& finding = report.findings[0];
+    GradcheckRequest request;
+    request.subject = mutation.op;
+    CHECK(gradcheck_status(gradcheck(request, builtin_catalogue())) == command::success);
+    const Catalogue catalogue = test::mutated(mutation);
+    const std::vector<GradcheckResult> results = gradcheck(request, catalogue);
+    const std::string text = gradcheck_text(results, request.options, false);
+    CAPTURE(text);
+    CHECK(gradcheck_status(results) == command::check_failed);
+    CHECK(text.rfind(mutation.op + ": fail: ", 0) == 0);
+    REQUIRE(results.size() == 1);
+    REQUIRE_FALSE(results[0].report.findings.empty());
+    const GradcheckFinding& finding = results[0].report.findings[0];
     CHECK(finding.op == mutation.op);
     CHECK(finding.input >= 0);
-    CHECK(contains(finding.command, "wengert gradcheck " + mutation.op + " --case "));
-    GradcheckOptions alone;  // what the command does
-    alone.only_case = finding.number;
-    alone.seed = finding.seed;
-    CHECK(check_op(test::mutated(mutation), mutation.op, alone).verdict() == Verdict::fail);
+    CHECK(contains(text, "again: wengert gradcheck " + mutation.op + " --case "));
+    request.options.only_case = finding.number;  // what that command does
+    request.options.seed = finding.seed;
+    request.options.only_input = finding.input;
+    CHECK(gradcheck_status(gradcheck(request, catalogue)) == command::check_failed);
   }
 }
 
-TEST_CASE("every mutation of an op of the report's network is caught there, and the node is named") {
+TEST_CASE("wengert gradcheck catches every mutation of an op of the report's network there, and names the node") {
   std::set<std::string> ops;
-  const std::set<std::string> of_the_loss = {"softmax_cross_entropy", "sum"};
+  Index caught = 0;
   for (const Mutation& mutation : test::mutations()) {
     if (!mutation.in_network) continue;
     CAPTURE(mutation.what);
-    const Catalogue catalogue = test::mutated(mutation);
-    GradcheckOptions options;
-    options.catalogue = &catalogue;
-    options.directions = 1;
-    options.entries = 1;
-    options.most_failures = 1;
-    const GradcheckReport report = check_network(MnistCnn{}, options);
-    CHECK_MESSAGE(report.verdict() == Verdict::fail, texts(report));
-    REQUIRE(report.first_wrong_node);
-    CHECK_MESSAGE(report.first_wrong_node->op == mutation.op, report.first_wrong_node->text());
-    CHECK_MESSAGE(contains(report.first_wrong_node->node, "[" + mutation.op), report.first_wrong_node->text());
-    const char* const place = of_the_loss.count(mutation.op) > 0 ? "tests/mutations_test.cpp:" : "models/mnist_cnn.hpp:";
-    CHECK_MESSAGE(contains(report.first_wrong_node->node, place), report.first_wrong_node->text());
+    GradcheckRequest request;
+    request.options.directions = 1;
+    request.options.entries = 2;  // the first and the steepest: a direction meets the ties of pooled zeros
+    request.options.most_failures = 1;
+    const std::vector<GradcheckResult> results = gradcheck(request, test::mutated(mutation));
+    const std::string text = gradcheck_text(results, request.options, false);
+    CAPTURE(text);
+    CHECK(gradcheck_status(results) == command::check_failed);
+    CHECK(text.rfind("the report's network: fail: ", 0) == 0);
+    const char* const place = mutation.op == "softmax_cross_entropy" ? "tools/wengert/gradcheck.cpp:" : "models/mnist_cnn.hpp:";
+    const std::size_t node = text.find("\n  first wrong node: [" + mutation.op);
+    REQUIRE(node != std::string::npos);
+    CHECK(contains(text.substr(node, text.find(']', node) - node), place));
+    CHECK(nlohmann::json::parse(gradcheck_text(results, request.options, true))["results"][0]["first_wrong_node"]["op"] == mutation.op);
     ops.insert(mutation.op);
+    ++caught;
   }
-  CHECK(ops == std::set<std::string>{"add", "conv2d", "matmul", "max_pool2d", "relu", "reshape", "softmax_cross_entropy", "sum"});
+  CHECK(caught >= 12);
+  CHECK(ops == std::set<std::string>{"add", "conv2d", "matmul", "max_pool2d", "relu", "reshape", "softmax_cross_entropy"});
+}
+
+TEST_CASE("one op that fails among all makes the whole fail") {
+  GradcheckRequest request;
+  request.all = true;
+  request.options.directions = 1;
+  request.options.entries = 1;
+  const Mutation& mutation = test::mutations().back();
+  const std::vector<GradcheckResult> results = gradcheck(request, test::mutated(mutation));
+  CHECK(results.size() == builtin_catalogue().names().size());
+  CHECK(gradcheck_status(results) == command::check_failed);
+  const std::string text = gradcheck_text(results, request.options, false);
+  CHECK(contains(text, mutation.op + ": fail: "));
+  CHECK(contains(text, std::to_string(results.size()) + " subjects: fail"));
+  const auto json = nlohmann::json::parse(gradcheck_text(results, request.options, true));
+  CHECK(json["verdict"] == "fail");
+  for (const auto& result : json["results"]) CHECK_MESSAGE((result["verdict"] == "fail") == (result["subject"] == mutation.op), result.dump());
 }

@@ -23,7 +23,7 @@ using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::t
 
 namespace {
 
-wg::Pool2dOptions pool_options(wg::PoolExtent window, wg::PoolExtent stride = 0, wg::PoolPadding padding = {}, bool count_padding = false) {
+wg::Pool2dOptions pool_options(wg::Extent2d window, wg::Extent2d stride = 0, wg::Padding2d padding = {}, bool count_padding = false) {
   return {.window = window, .stride = stride, .padding = padding, .count_padding = count_padding};
 }
 
@@ -165,7 +165,7 @@ TEST_CASE("average pool: 4x4 by windows of 2, its adjoint, padding in and out, t
   const Tensor cotangent = Tensor{4.0, 8.0, 12.0, 16.0}.reshape(Shape{1, 1, 2, 2});
   CHECK(pulled_back(y, x, cotangent) == List{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4});
   const Var small = tape.variable(Tensor{1.0, 2.0, 3.0, 4.0}.reshape(Shape{1, 1, 2, 2}));
-  const wg::PoolPadding around = wg::PoolPadding::sides(1, 1, 1, 1);
+  const wg::Padding2d around = wg::Padding2d::sides(1, 1, 1, 1);
   CHECK(values(average_pool2d(small, pool_options(2, 2, around))) == List{1, 2, 3, 4});
   CHECK(values(average_pool2d(small, pool_options(2, 2, around, true))) == List{0.25, 0.5, 0.75, 1});
   CHECK(global_average_pool2d(x).shape() == Shape{1, 1});
@@ -179,12 +179,17 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
   CHECK(plain.out_height == 3);
   CHECK(plain.out_width == 2);
   CHECK(plain.stride_width == 2);
-  const wg::PoolGeometry same = resolve(pool_options(2, 2, wg::PoolPadding::same()), x);  // ceil(7/2), ceil(5/2); the extra zero at the end
+  const wg::PoolGeometry same = resolve(pool_options(2, 2, wg::Padding2d::same()), x);  // ceil(7/2), ceil(5/2); the extra zero at the end
   CHECK(same.out_height == 4);
   CHECK(same.out_width == 3);
   CHECK(same.pad_top == 0);
   CHECK(same.pad_bottom == 1);
-  const wg::PoolGeometry wide = resolve(pool_options({3, 1}, 1, wg::PoolPadding::same()), x);
+  const wg::PoolGeometry full = resolve(pool_options({3, 2}, 2, wg::Padding2d::full()), x);
+  CHECK(full.out_height == 5);  // (7 + 2 * 2 - 3) / 2 + 1
+  CHECK(full.out_width == 3);   // (5 + 2 * 1 - 2) / 2 + 1
+  CHECK(full.pad_top == 2);
+  CHECK(full.pad_right == 1);
+  const wg::PoolGeometry wide = resolve(pool_options({3, 1}, 1, wg::Padding2d::same()), x);
   CHECK(wide.pad_top == 1);
   CHECK(wide.pad_bottom == 1);
   CHECK(wide.out_width == 5);
@@ -192,12 +197,12 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
   CHECK(contains(refusal(pool_options(6)), "wanted a window no larger than the padded input, got width 6 for 5 with padding 0+0"));
   CHECK(contains(refusal(pool_options(0)), "wanted a window of at least 1, got height 0"));
   CHECK(contains(refusal(pool_options(2, -1)), "wanted a stride of at least 1, got height -1"));
-  CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(0, 0, -1, 0))), "wanted padding of 0 or more, got width -1+0"));
-  CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(2, 0, 0, 0))), "wanted every window to hold an element of the input"));
-  CHECK(contains(refusal(pool_options(2, 2, wg::PoolPadding::sides(0, 0, 0, 3))), "wanted every window to hold an element of the input"));
+  CHECK(contains(refusal(pool_options(2, 2, wg::Padding2d::sides(0, 0, -1, 0))), "wanted padding of 0 or more, got width -1+0"));
+  CHECK(contains(refusal(pool_options(2, 2, wg::Padding2d::sides(2, 0, 0, 0))), "wanted every window to hold an element of the input"));
+  CHECK(contains(refusal(pool_options(2, 2, wg::Padding2d::sides(0, 0, 0, 3))), "wanted every window to hold an element of the input"));
   CHECK(contains(refusal(pool_options(Index{1} << 62)), "wanted height, window, stride and padding of at most 2^31"));
   const Shape flat{1, 1, 0, 4};
-  CHECK(contains(message_of([&] { resolve(pool_options(2, 1, wg::PoolPadding::sides(1, 1, 0, 0)), flat); }),
+  CHECK(contains(message_of([&] { resolve(pool_options(2, 1, wg::Padding2d::sides(1, 1, 0, 0)), flat); }),
                  "wanted planes with at least one element, got height 0"));
   Tape tape;
   CHECK(contains(message_of([&] {

@@ -113,7 +113,7 @@ Pool2dOptions pool_options(const ReferenceCase& reference) {
   Pool2dOptions options;
   options.window = {at("window_height"), at("window_width")};
   options.stride = {at("stride_height"), at("stride_width")};
-  options.padding = PoolPadding::sides(at("pad_top"), at("pad_bottom"), at("pad_left"), at("pad_right"));
+  options.padding = Padding2d::sides(at("pad_top"), at("pad_bottom"), at("pad_left"), at("pad_right"));
   return options;
 }
 

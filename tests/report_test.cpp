@@ -43,7 +43,9 @@ TEST_CASE("same padding keeps 4x4, full padding gives 6x6") {
   const Var x = tape.variable(picture()), w = tape.variable(filter());
   const Var same = conv2d(x, w, {.padding = Padding2d::same()});
   CHECK(same.shape() == x.shape());
-  CHECK(list(same) == std::vector<double>{2 - 6, 4 - 7, 6 - 8, 8, 10 - 10, 1 + 12 - 11, 2 + 14 - 12, 3 + 16, 18 - 14, 5 + 20 - 15, 6 + 22 - 16, 7 + 24, 26, 9 + 28, 10 + 30, 11 + 32});
+  const std::vector<double> sums = {2 - 6,   4 - 7,       6 - 8,       8,      10 - 10, 1 + 12 - 11, 2 + 14 - 12, 3 + 16,
+                                    18 - 14, 5 + 20 - 15, 6 + 22 - 16, 7 + 24, 26,      9 + 28,      10 + 30,     11 + 32};
+  CHECK(list(same) == sums);
   const Var full = conv2d(x, w, {.padding = Padding2d::full()});
   CHECK(full.shape() == Shape{1, 1, 6, 6});
   CHECK(list(full)[0] == -1);

@@ -123,8 +123,9 @@ class Guarded {
   }
   std::string damage() const {
     for (std::size_t i = 0; i < memory_.size(); ++i) {
-      if (i >= start_ + front_ && i < start_ + front_ + bytes_) continue;
-      if (memory_[i] != sentinel) return fmt::format("wrote {} bytes {} {}", i < start_ + front_ ? start_ + front_ - i : i - start_ - front_ - bytes_ + 1, i < start_ + front_ ? "before" : "after", what_);
+      const std::size_t begin = start_ + front_, end = begin + bytes_;
+      if ((i >= begin && i < end) || memory_[i] == sentinel) continue;
+      return i < begin ? fmt::format("wrote {} bytes before {}", begin - i, what_) : fmt::format("wrote {} bytes after {}", i - end + 1, what_);
     }
     return {};
   }
@@ -168,7 +169,8 @@ DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector
   const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs}) : 0;
   const auto room = static_cast<std::size_t>(wanted_bytes);
   const auto release = [](unsigned char* p) { ::operator delete(p, std::align_val_t{Tensor::alignment}); };
-  const std::unique_ptr<unsigned char, decltype(release)> workspace(static_cast<unsigned char*>(::operator new(room + guard, std::align_val_t{Tensor::alignment})), release);
+  void* const memory = ::operator new(room + guard, std::align_val_t{Tensor::alignment});
+  const std::unique_ptr<unsigned char, decltype(release)> workspace(static_cast<unsigned char*>(memory), release);
   std::memset(workspace.get(), sentinel, room + guard);
   {
     const FloatEnvironment environment(true);
@@ -211,7 +213,9 @@ std::optional<std::string> differ(const Tensor& got, const Tensor& wanted, doubl
     const double a = got.at(i), b = wanted.at(i);
     const double bound = exact ? 0.0 : factor * (std::abs(b) + largest + (magnitude ? std::abs(magnitude.at(i)) : 0.0));
     const bool agree = std::isnan(b) ? std::isnan(a) : std::isinf(b) ? a == b : std::abs(a - b) <= bound;
-    if (!agree) return fmt::format("at index {} {} of {}: {:.9g}, wanted {:.9g} +- {:.2g}", i, position_text(wanted.shape(), i), got.shape().text(), a, b, bound);
+    if (agree) continue;
+    const std::string position = position_text(wanted.shape(), i);
+    return fmt::format("at index {} {} of {}: {:.9g}, wanted {:.9g} +- {:.2g}", i, position, got.shape().text(), a, b, bound);
   }
   return std::nullopt;
 }

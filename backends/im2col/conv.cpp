@@ -4,6 +4,7 @@
 
 #include <wengert/backends/blas.hpp>
 #include <wengert/backends/filters.hpp>
+#include <wengert/backends/operands.hpp>
 #include <wengert/backends/taps.hpp>
 
 namespace wengert::im2col {
@@ -124,7 +125,8 @@ const T* packed_filters(const ConvGeometry& g, const T* w, T* packed) {
 }
 
 template <class T>
-void forward(const Scheme& scheme, Index batch, const T* x, const T* w, T* y, const Workspace<T>& workspace) {
+void forward(const Scheme& scheme, Index batch, const T* x, const T* w, T* y, void* memory) {
+  const Workspace<T> workspace(scheme, memory);
   const ConvGeometry& g = scheme.g;
   const blas::SingleThread blas;
   const T* const filters = packed_filters(g, w, workspace.filters);
@@ -137,7 +139,8 @@ void forward(const Scheme& scheme, Index batch, const T* x, const T* w, T* y, co
 }
 
 template <class T>
-void data(const Scheme& scheme, Index batch, const T* y, const T* w, T* x, const Workspace<T>& workspace) {
+void data(const Scheme& scheme, Index batch, const T* y, const T* w, T* x, void* memory) {
+  const Workspace<T> workspace(scheme, memory);
   const ConvGeometry& g = scheme.g;
   const blas::SingleThread blas;
   const T* const filters = packed_filters(g, w, workspace.filters);
@@ -157,7 +160,8 @@ void data(const Scheme& scheme, Index batch, const T* y, const T* w, T* x, const
 }
 
 template <class T>
-void weight(const Scheme& scheme, Index batch, const T* x, const T* y, T* w, const Workspace<T>& workspace) {
+void weight(const Scheme& scheme, Index batch, const T* x, const T* y, T* w, void* memory) {
+  const Workspace<T> workspace(scheme, memory);
   const ConvGeometry& g = scheme.g;
   const blas::SingleThread blas;
   T* const filters = g.kernel_height == 1 ? w : workspace.filters;
@@ -175,27 +179,15 @@ void weight(const Scheme& scheme, Index batch, const T* x, const T* y, T* w, con
 }  // namespace
 
 void conv2d(const ConvGeometry& g, const View& x, const View& w, const View& y, void* workspace) {
-  const Scheme scheme(g);
-  visit_float(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    forward(scheme, x.shape[0], x.read<T>(), w.read<T>(), y.write<T>(), Workspace<T>(scheme, workspace));
-  });
+  with_operands(x, w, y, [&](auto... operands) { forward(Scheme(g), operands..., workspace); });
 }
 
 void conv2d_data(const ConvGeometry& g, const View& y, const View& w, const View& x, void* workspace) {
-  const Scheme scheme(g);
-  visit_float(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    data(scheme, y.shape[0], y.read<T>(), w.read<T>(), x.write<T>(), Workspace<T>(scheme, workspace));
-  });
+  with_operands(y, w, x, [&](auto... operands) { data(Scheme(g), operands..., workspace); });
 }
 
 void conv2d_weight(const ConvGeometry& g, const View& x, const View& y, const View& w, void* workspace) {
-  const Scheme scheme(g);
-  visit_float(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    weight(scheme, x.shape[0], x.read<T>(), y.read<T>(), w.write<T>(), Workspace<T>(scheme, workspace));
-  });
+  with_operands(x, y, w, [&](auto... operands) { weight(Scheme(g), operands..., workspace); });
 }
 
 Index conv2d_workspace(const ConvGeometry& g, Index batch, DType dtype) {

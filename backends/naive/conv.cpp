@@ -1,5 +1,6 @@
 #include <wengert/backends/naive/conv.hpp>
 
+#include <wengert/backends/operands.hpp>
 #include <wengert/backends/taps.hpp>
 
 namespace wengert::naive {
@@ -85,24 +86,15 @@ void weight(const ConvGeometry& g, Index batch, const T* x, const T* y, T* w) {
 }  // namespace
 
 void conv2d(const ConvGeometry& g, const View& x, const View& w, const View& y) {
-  visit_float(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    forward(g, x.shape[0], x.read<T>(), w.read<T>(), y.write<T>());
-  });
+  with_operands(x, w, y, [&](auto... operands) { forward(g, operands...); });
 }
 
 void conv2d_data(const ConvGeometry& g, const View& y, const View& w, const View& x) {
-  visit_float(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    data(g, y.shape[0], y.read<T>(), w.read<T>(), x.write<T>());
-  });
+  with_operands(y, w, x, [&](auto... operands) { data(g, operands...); });
 }
 
 void conv2d_weight(const ConvGeometry& g, const View& x, const View& y, const View& w) {
-  visit_float(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    weight(g, x.shape[0], x.read<T>(), y.read<T>(), w.write<T>());
-  });
+  with_operands(x, y, w, [&](auto... operands) { weight(g, operands...); });
 }
 
 }  // namespace wengert::naive

@@ -25,31 +25,25 @@ Index channels_of(const Draft& draft, int rank) {
 }
 
 // One whole number for both, or [height, width].
-template <class Extent>
-Extent extent_of(const Value& value) {
-  if (value.kind != Value::Kind::list) return Extent(value.integer(1));
+Extent2d extent_of(const Value& value) {
+  if (value.kind != Value::Kind::list) return value.integer(1);
   if (value.items.size() != 2) fail_at(value.site, fmt::format("'{}': wanted [height, width], got {} numbers", value.key, value.items.size()));
-  return Extent(value.items[0].integer(1), value.items[1].integer(1));
+  return {value.items[0].integer(1), value.items[1].integer(1)};
 }
 
 // A word, or [top, bottom, left, right].
-template <class Padding>
-Padding padding_of(const Value& value, const std::vector<std::string>& words) {
+Padding2d padding_of(const Value& value) {
+  static const std::vector<std::string> words = {"valid", "same", "full"};
   if (value.kind == Value::Kind::list) {
     const std::vector<Value>& sides = value.items;
     if (sides.size() != 4) fail_at(value.site, fmt::format("'padding': wanted [top, bottom, left, right], got {} numbers", sides.size()));
-    return Padding::sides(sides[0].integer(0), sides[1].integer(0), sides[2].integer(0), sides[3].integer(0));
+    return Padding2d::sides(sides[0].integer(0), sides[1].integer(0), sides[2].integer(0), sides[3].integer(0));
   }
   if (value.kind != Value::Kind::text) {
     fail_at(value.site, fmt::format("'padding': wanted one of {} or [top, bottom, left, right], got {}", fmt::join(words, ", "), value.what()));
   }
   const std::string& word = value.one_of(words);
-  Padding padding;
-  if (word == "same") padding.kind = Padding::Kind::same;
-  if constexpr (requires { Padding::Kind::full; }) {
-    if (word == "full") padding.kind = Padding::Kind::full;
-  }
-  return padding;
+  return word == "same" ? Padding2d::same() : word == "full" ? Padding2d::full() : Padding2d::valid();
 }
 
 Activation activation_of(const Draft& draft) {
@@ -80,10 +74,10 @@ Call make_conv2d(const Draft& draft) {
   Conv2d::Options o;
   o.in = channels_of(draft, 4);
   o.out = draft.options.at("filters").integer(1);
-  o.size = extent_of<Extent2d>(draft.options.at("size"));
-  if (const Value* stride = draft.options.find("stride")) o.stride = extent_of<Extent2d>(*stride);
-  if (const Value* dilation = draft.options.find("dilation")) o.dilation = extent_of<Extent2d>(*dilation);
-  if (const Value* padding = draft.options.find("padding")) o.padding = padding_of<Padding2d>(*padding, {"valid", "same", "full"});
+  o.size = extent_of(draft.options.at("size"));
+  if (const Value* stride = draft.options.find("stride")) o.stride = extent_of(*stride);
+  if (const Value* dilation = draft.options.find("dilation")) o.dilation = extent_of(*dilation);
+  if (const Value* padding = draft.options.find("padding")) o.padding = padding_of(*padding);
   if (const Value* groups = draft.options.find("groups")) o.groups = groups->integer(1);
   o.bias = flag_of(draft, "bias", true);
   o.activation = activation_of(draft);
@@ -113,9 +107,9 @@ template <Var (*function)(const At&, const Pool2dOptions&)>
 Call make_pool(const Draft& draft) {
   channels_of(draft, 4);
   Pool2dOptions o;
-  o.window = extent_of<PoolExtent>(draft.options.at("window"));
-  if (const Value* stride = draft.options.find("stride")) o.stride = extent_of<PoolExtent>(*stride);
-  if (const Value* padding = draft.options.find("padding")) o.padding = padding_of<PoolPadding>(*padding, {"valid", "same"});
+  o.window = extent_of(draft.options.at("window"));
+  if (const Value* stride = draft.options.find("stride")) o.stride = extent_of(*stride);
+  if (const Value* padding = draft.options.find("padding")) o.padding = padding_of(*padding);
   o.count_padding = flag_of(draft, "count_padding", false);
   return [o](const std::vector<At>& x) { return function(x[0], o); };
 }

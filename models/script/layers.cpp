@@ -126,9 +126,10 @@ std::vector<std::size_t> sources_of(const std::vector<Entry>& entries, std::size
     sources.push_back(find_source(*entry.from, entries, layer));
   }
   if (sources.size() < entry.kind->least_inputs || sources.size() > entry.kind->most_inputs) {
-    const bool one = entry.kind->most_inputs == 1;
-    fail_at(entry.site, fmt::format("'{}': {} takes {}, got {}", entry.name, entry.kind->name,
-                                    one ? "one value" : fmt::format("{} to {} values named in 'from'", entry.kind->least_inputs, entry.kind->most_inputs), sources.size()));
+    const std::string wanted = entry.kind->most_inputs == 1
+                                   ? "one value"
+                                   : fmt::format("{} to {} values named in 'from'", entry.kind->least_inputs, entry.kind->most_inputs);
+    fail_at(entry.site, fmt::format("'{}': {} takes {}, got {}", entry.name, entry.kind->name, wanted, sources.size()));
   }
   return sources;
 }
@@ -141,8 +142,8 @@ Var call(const Layer& layer, const std::vector<Var>& values) {
 
 void want_all_used(const std::vector<Layer>& layers) {
   for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
-    const bool used = std::any_of(layers.begin(), layers.end(), [&](const Layer& layer) { return std::count(layer.from.begin(), layer.from.end(), i + 1) > 0; });
-    if (!used) fail_at(layers[i].site, "no layer takes '" + layers[i].name + "', and it is not the last");
+    const auto takes = [&](const Layer& layer) { return std::count(layer.from.begin(), layer.from.end(), i + 1) > 0; };
+    if (std::none_of(layers.begin(), layers.end(), takes)) fail_at(layers[i].site, "no layer takes '" + layers[i].name + "', and it is not the last");
   }
 }
 

@@ -1,4 +1,4 @@
-"""Reads every #include. Includes go one way: engine <- backends <- ops <- models <- {tests, tools}; a public header
+"""Reads every #include. Includes go one way: engine <- backends <- ops <- models <- tools <- tests; a public header
 includes standard headers and Wengert's only, so that nobody who uses the library needs a third-party package."""
 import os
 import pathlib
@@ -7,7 +7,7 @@ import sys
 
 SOURCE = pathlib.Path(os.environ["WENGERT_SOURCE"])
 FOLDERS = ["engine", "backends", "ops", "models"]  # each may include itself and those before it
-USERS = ["tests", "tools"]                         # these may include all folders
+USERS = ["tools", "tests"]                         # these may include all folders; tests also the command's parts, under tools/
 SUFFIXES = {".hpp", ".cpp", ".cuh", ".cu"}
 # Headers for those who have the package anyway; no other public header may include them.
 ADAPTORS = {"wengert/engine/xtensor.hpp", "wengert/engine/fmt.hpp", "wengert/xtensor.hpp"}
@@ -36,8 +36,10 @@ for folder in FOLDERS + USERS:
             if quote == '"':
                 if folder in FOLDERS:
                     wrong("write <wengert/FOLDER/NAME.hpp>")
-                elif not (path.parent / target).resolve().is_relative_to(SOURCE / folder):
-                    wrong(f'"..." is for files of {folder}/ itself')
+                else:
+                    near = [folder, "tools"] if folder == "tests" else [folder]
+                    if not any((path.parent / target).resolve().is_relative_to(SOURCE / own) for own in near):
+                        wrong(f'"..." is for files of {"/ and ".join(near)}/ itself')
                 continue
             if target.startswith("wengert/"):
                 part = target.split("/")[1]

@@ -24,7 +24,7 @@ wengert_need(zlib1g-dev ZLIB MODULE)
 if(ZLIB_FOUND)  # libpng's search includes zlib's
   wengert_need(libpng-dev PNG MODULE)
 endif()
-if(WENGERT_BUILD_COMMAND)
+if(WENGERT_BUILD_COMMAND OR WENGERT_BUILD_TESTS)
   wengert_need(libcli11-dev CLI11 CONFIG)
 endif()
 if(WENGERT_BUILD_TESTS)

@@ -103,8 +103,8 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
                     {"results", results}}.dump(2));
     return;
   }
-  print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads),
-                         arguments.threads == 1 ? "" : "s", blas::core_name()));
+  const std::string threads = arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads);
+  print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s", blas::core_name()));
   Table table({"case", "kernel", "median", "inputs", "attributes"}, {0, 2});
   for (const Row& row : rows) {
     table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.seconds) : "refused", row.inputs,

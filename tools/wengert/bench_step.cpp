@@ -48,7 +48,9 @@ int run(const StepArguments& a) {
   const double middle = median(seconds);
   constexpr double milliseconds = 1e3;
   if (a.json) {
-    print_line(nlohmann::json{{"ms_per_step", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads}, {"kernel", a.kernel}, {"steps", a.steps}}.dump());
+    const nlohmann::json result = {{"ms_per_step", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads},
+                                   {"kernel", a.kernel}, {"steps", a.steps}};
+    print_line(result.dump());
   } else {
     print_line(fmt::format("{}: {:.2f} ms a step (median of {}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name, milliseconds * middle, a.steps,
                            static_cast<double>(a.batch) / middle, a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));

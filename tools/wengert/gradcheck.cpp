@@ -89,23 +89,26 @@ std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Ca
   return results;
 }
 
-int print_gradcheck(const std::vector<GradcheckResult>& results, const GradcheckOptions& options, bool as_json) {
+std::string gradcheck_text(const std::vector<GradcheckResult>& results, const GradcheckOptions& options, bool as_json) {
   const Verdict verdict = verdict_of(results);
   if (as_json) {
     Json subjects = Json::array();
     for (const GradcheckResult& result : results) subjects.push_back(json_of(result));
-    print_line(Json{{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"seed", options.seed}, {"order", options.order}, {"results", subjects}}.dump(2));
-  } else {
-    for (const GradcheckResult& result : results) {
-      const bool nothing = result.report.checks == 0 && result.report.findings.empty();
-      print_line(fmt::format("{}: {}", result.subject, nothing ? "no gradient to check" : result.report.text()));
-      for (const GradcheckFinding& finding : result.report.findings) print_line("  " + finding.text());
-      if (result.report.first_wrong_node) print_line("  first wrong node: " + result.report.first_wrong_node->text());
-    }
-    if (results.size() > 1) print_line(fmt::format("{} subjects: {}", results.size(), name(verdict)));
+    const Json all = {{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"seed", options.seed}, {"order", options.order}, {"results", subjects}};
+    return all.dump(2);
   }
-  return verdict == Verdict::fail ? check_failed : success;
+  std::vector<std::string> lines;
+  for (const GradcheckResult& result : results) {
+    const bool nothing = result.report.checks == 0 && result.report.findings.empty();
+    lines.push_back(fmt::format("{}: {}", result.subject, nothing ? "no gradient to check" : result.report.text()));
+    for (const GradcheckFinding& finding : result.report.findings) lines.push_back("  " + finding.text());
+    if (result.report.first_wrong_node) lines.push_back("  first wrong node: " + result.report.first_wrong_node->text());
+  }
+  if (results.size() > 1) lines.push_back(fmt::format("{} subjects: {}", results.size(), name(verdict)));
+  return fmt::format("{}", fmt::join(lines, "\n"));
 }
+
+int gradcheck_status(const std::vector<GradcheckResult>& results) { return verdict_of(results) == Verdict::fail ? check_failed : success; }
 
 void add_gradcheck(CLI::App& app, int& status) {
   struct Arguments {
@@ -130,7 +133,9 @@ void add_gradcheck(CLI::App& app, int& status) {
   sub->callback([arguments, &status] {
     GradcheckOptions& options = arguments->request.options;
     options.dtype = arguments->dtype == "f32" ? DType::f32 : DType::f64;
-    status = print_gradcheck(gradcheck(arguments->request, builtin_catalogue()), options, arguments->as_json);
+    const std::vector<GradcheckResult> results = gradcheck(arguments->request, builtin_catalogue());
+    print_line(gradcheck_text(results, options, arguments->as_json));
+    status = gradcheck_status(results);
   });
 }
 

@@ -22,7 +22,10 @@ struct GradcheckResult {
 // One result a subject. The ops, also those of a network, are the catalogue's. Throws Error for an unknown op, case or file.
 std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Catalogue& catalogue);
 
-// Prints the results and returns the exit status: check_failed where a verdict is fail, else success.
-int print_gradcheck(const std::vector<GradcheckResult>& results, const GradcheckOptions& options, bool as_json);
+// What the command prints, without a newline at the end; with `as_json` one JSON value.
+std::string gradcheck_text(const std::vector<GradcheckResult>& results, const GradcheckOptions& options, bool as_json);
+
+// Its exit status: check_failed where a verdict is fail, else success.
+int gradcheck_status(const std::vector<GradcheckResult>& results);
 
 }  // namespace wengert::command

@@ -85,7 +85,8 @@ void take_arguments(const TrainArguments& a, Script& script) {
 }
 
 nlohmann::json as_json(const EpochReport& e) {
-  nlohmann::json line = {{"epoch", e.epoch + 1}, {"step", e.step}, {"loss", e.loss}, {"accuracy", e.accuracy}, {"seconds", e.seconds}, {"images_per_second", e.images_per_second}};
+  nlohmann::json line = {{"epoch", e.epoch + 1}, {"step", e.step}, {"loss", e.loss}, {"accuracy", e.accuracy}, {"seconds", e.seconds},
+                         {"images_per_second", e.images_per_second}};
   if (e.validation_loss) line["validation_loss"] = *e.validation_loss;
   if (e.validation_accuracy) line["validation_accuracy"] = *e.validation_accuracy;
   return line;
