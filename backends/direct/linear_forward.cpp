@@ -15,8 +15,8 @@ namespace {
 
 using D4 = hn::FixedTag<float, 4>;
 using V4 = hn::Vec<D4>;
-constexpr int most_rows = registers == 32 ? 6 : HWY_TARGET == HWY_AVX2 ? 3 : 2;  // x 4 sums, + 4 of w + 1 of x, fit the registers
 constexpr int group = 4;                                                         // outputs that are summed across at once
+constexpr int most_rows = registers == 32 ? 6 : HWY_TARGET == HWY_AVX2 ? 3 : 2;  // x group sums, and the operands, fit the registers
 
 // Adds halves until four lanes are left.
 template <int L, class Vec>
@@ -57,12 +57,21 @@ void dots(const Tile& t) {
   UNROLL for (int r = 0; r < R; ++r) x[r] = t.x + r * t.in;
   UNROLL for (int o = 0; o < O; ++o) w[o] = t.w + std::min<Index>(o, t.outputs - 1) * t.in;
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int o = 0; o < O; ++o) sums[r][o] = hn::Zero(d);
-  const auto step = [&](auto load) HWY_ATTR {
-    V column[O];
-    UNROLL for (int o = 0; o < O; ++o) column[o] = load(w[o]);
-    UNROLL for (int r = 0; r < R; ++r) {
-      const V row = load(x[r]);
-      UNROLL for (int o = 0; o < O; ++o) sums[r][o] = hn::MulAdd(row, column[o], sums[r][o]);
+  const auto step = [&](auto load) HWY_ATTR {  // the fewer vectors stay while the others come one by one
+    if constexpr (R < O) {
+      V rows[R];
+      UNROLL for (int r = 0; r < R; ++r) rows[r] = load(x[r]);
+      UNROLL for (int o = 0; o < O; ++o) {
+        const V column = load(w[o]);
+        UNROLL for (int r = 0; r < R; ++r) sums[r][o] = hn::MulAdd(rows[r], column, sums[r][o]);
+      }
+    } else {
+      V columns[O];
+      UNROLL for (int o = 0; o < O; ++o) columns[o] = load(w[o]);
+      UNROLL for (int r = 0; r < R; ++r) {
+        const V row = load(x[r]);
+        UNROLL for (int o = 0; o < O; ++o) sums[r][o] = hn::MulAdd(row, columns[o], sums[r][o]);
+      }
     }
   };
   Index i = 0;
@@ -89,9 +98,9 @@ void dots(const Tile& t) {
   }
 }
 
-// A row or two alone have too few sums to hide the latency of an addition: twice the outputs.
+// Few rows alone have too few sums to hide the latency of an addition: twice the outputs where they fit the registers.
 template <int R>
-constexpr int outputs_of = R <= 2 ? 2 * group : group;
+constexpr int outputs_of = 2 * group * R + R + 1 <= registers ? 2 * group : group;
 
 template <int R = most_rows>
 void band(Index rows, const Linear& size, Tile t) {  // all outputs of `rows` rows; x stays in L1 while w streams past

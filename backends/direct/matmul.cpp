@@ -66,9 +66,18 @@ struct Product {
   const float* a;
   Index a_pitch;
   const float* b;  // (inner, columns)
+  float* c;        // (rows, columns), or null where the results are only handed on
 };
 
-// Hands each piece of a row of c to finish(row, column, count, values). Strips of columns outside, so that a strip of b stays in L1.
+HWY_INLINE void copy(const float* HWY_RESTRICT from, std::size_t count, float* HWY_RESTRICT to) {
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::Load(D(), from + i), D(), to + i);
+  if (i < count) store_first(hn::Load(D(), from + i), count - i, to + i);
+}
+
+const auto nothing_more = [](Index, Index, std::size_t, const float*) {};
+
+// Writes c and hands each piece of a row of it to finish(row, column, count, values), values in c or in a buffer. Strips of columns outside, so that a strip of b stays in L1.
 template <bool across, class Finish>
 HWY_INLINE void product(const Product& p, const Finish& finish) {
   alignas(64) float buffer[most_rows * most_vectors * lanes];
@@ -80,28 +89,28 @@ HWY_INLINE void product(const Product& p, const Finish& finish) {
     for (Index b = 0; b < bands; ++b) {
       const Index row = p.rows * b / bands, high = p.rows * (b + 1) / bands - row;
       const float* a = p.a + (across ? row : row * p.a_pitch);
-      pick<across>(high, wide)(p.inner, a, p.a_pitch, p.b + column, p.columns, buffer, pitch);
-      for (Index r = 0; r < high; ++r) finish(row + r, column, static_cast<std::size_t>(count), buffer + r * pitch);
+      float* c = p.c ? p.c + row * p.columns + column : nullptr;
+      const bool in_place = c && count == pitch;
+      float* to = in_place ? c : buffer;
+      const Index to_pitch = in_place ? p.columns : pitch;
+      pick<across>(high, wide)(p.inner, a, p.a_pitch, p.b + column, p.columns, to, to_pitch);
+      for (Index r = 0; r < high; ++r) {
+        finish(row + r, column, static_cast<std::size_t>(count), to + r * to_pitch);
+        if (c && !in_place) copy(buffer + r * pitch, static_cast<std::size_t>(count), c + r * p.columns);
+      }
     }
   }
 }
 
-HWY_INLINE void copy(const float* HWY_RESTRICT from, std::size_t count, float* HWY_RESTRICT to) {
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::Load(D(), from + i), D(), to + i);
-  if (i < count) store_first(hn::Load(D(), from + i), count - i, to + i);
-}
-
 void data(const Linear& size, const float* y, const float* w, const float* gate, float* x) {
-  product<false>({size.rows, size.out, size.in, y, size.out, w}, [&](Index row, Index column, std::size_t count, float* values) HWY_ATTR {
-    const Index at = row * size.in + column;
-    if (gate) {
-      for (std::size_t i = 0; i < count; i += lanes) {
-        const auto closed = hn::Le(hn::LoadU(D(), gate + at + i), hn::Zero(D()));
-        hn::Store(hn::IfThenZeroElse(closed, hn::Load(D(), values + i)), D(), values + i);
-      }
+  const Product p{size.rows, size.out, size.in, y, size.out, w, x};
+  if (!gate) return product<false>(p, nothing_more);
+  product<false>(p, [&](Index row, Index column, std::size_t count, float* values) HWY_ATTR {
+    const float* beside = gate + row * size.in + column;
+    for (std::size_t i = 0; i < count; i += lanes) {  // of a whole strip, or of the buffer
+      const auto closed = hn::Le(hn::LoadU(D(), beside + i), hn::Zero(D()));
+      hn::StoreU(hn::IfThenZeroElse(closed, hn::LoadU(D(), values + i)), D(), values + i);
     }
-    copy(values, count, x + at);
   });
 }
 
@@ -114,15 +123,13 @@ void column_sums(const Linear& size, const float* y, Index first, Index last, fl
 }
 
 void weight(const Linear& size, const float* x, const float* y, Index first, Index last, float* w, float* bias) {
-  product<true>({last - first, size.rows, size.in, y + first, size.out, x}, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
-    copy(values, count, w + (first + row) * size.in + column);
-  });
+  product<true>({last - first, size.rows, size.in, y + first, size.out, x, w + first * size.in}, nothing_more);
   if (bias) column_sums(size, y, first, last, bias);
 }
 
 void weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m, float* v) {
   const AdamConstants constants = adam_constants(step);
-  product<true>({last - first, size.rows, size.in, y + first, size.out, x}, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
+  product<true>({last - first, size.rows, size.in, y + first, size.out, x, nullptr}, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
     const Index at = (first + row) * size.in + column;
     adam_run(constants, count, values, w + at, m + at, v + at);
   });
@@ -130,13 +137,12 @@ void weight_adam(const Linear& size, const AdamStep& step, const float* x, const
 
 // c (rows, columns) where the operands may be stored transposed.
 void multiply(Index rows, Index inner, Index columns, bool transpose_a, bool transpose_b, const float* a, const float* b, float* c) {
-  const auto store = [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR { copy(values, count, c + row * columns + column); };
   const auto turn = [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
     for (std::size_t i = 0; i < count; ++i) c[(column + static_cast<Index>(i)) * columns + row] = values[i];
   };
-  if (!transpose_b && !transpose_a) product<false>({rows, inner, columns, a, inner, b}, store);
-  else if (!transpose_b) product<true>({rows, inner, columns, a, rows, b}, store);
-  else if (transpose_a) product<false>({columns, inner, rows, b, inner, a}, turn);  // c^T = b a: neither can be read along its rows for c
+  if (!transpose_b && !transpose_a) product<false>({rows, inner, columns, a, inner, b, c}, nothing_more);
+  else if (!transpose_b) product<true>({rows, inner, columns, a, rows, b, c}, nothing_more);
+  else if (transpose_a) product<false>({columns, inner, rows, b, inner, a, nullptr}, turn);  // c^T = b a: neither can be read along its rows for c
   else linear_forward({rows, inner, columns}, a, b, nullptr, false, c);
 }
 

@@ -72,13 +72,14 @@ void want_kernel(const std::string& op, const std::vector<std::string>& backends
 }
 
 void add_bench(CLI::App& app, int& status) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure: the engine's overhead, a convolution, an op; medians over repeated runs");
+  CLI::App* bench = app.add_subcommand("bench", "Measure: the engine's overhead, a convolution, an op, a training step, the core's peak; medians over repeated runs");
   bench->require_subcommand(1);
   bench->footer("Example:\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5");
   add_bench_overhead(*bench, status);
   add_bench_conv(*bench, status);
   add_bench_op(*bench, status);
   add_bench_step(*bench, status);
+  add_bench_peak(*bench, status);
 }
 
 }  // namespace wengert::command

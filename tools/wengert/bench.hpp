@@ -32,5 +32,6 @@ void add_bench_overhead(CLI::App& bench, int& status);
 void add_bench_conv(CLI::App& bench, int& status);
 void add_bench_op(CLI::App& bench, int& status);
 void add_bench_step(CLI::App& bench, int& status);
+void add_bench_peak(CLI::App& bench, int& status);
 
 }  // namespace wengert::command
