@@ -22,7 +22,7 @@ void copy(const KernelCall& call) {
 // A list of winners as the dense plane it stands for.
 class PreparedExpansion final : public PreparedKernel {
  public:
-  PreparedExpansion(Index channels, Index capacity) : layout_{channels, capacity} { inputs = {Layout::winners}; }
+  PreparedExpansion(Index channels, Index most) : layout_{channels, most} { inputs = {Layout::winners}; }
   void run(const KernelCall& call) const override {
     const Shape& shape = call.output(0).shape;
     const Index pixels = shape[2] * shape[3];
