@@ -13,7 +13,8 @@ const std::string& target();
 // Throws Error with the nearest name where this machine has no such target. For tests and measurements; not while kernels are being made.
 void set_target(const std::string& name);
 
-// The instruction sets' index in targets(), for tables of functions compiled once a target.
+// Where target() stands among all targets compiled in, best first, whether or not this machine has them: the index into tables of
+// functions compiled once a target (WENGERT_EACH_TARGET of highway-inl.hpp).
 int target_index();
 
 }  // namespace wengert::direct

@@ -18,7 +18,8 @@ def compile_alone(header):
 
 
 headers = [f"wengert/{path.relative_to(SOURCE).as_posix()}"
-           for folder in ("engine", "backends", "ops", "models") for path in sorted((SOURCE / folder).rglob("*.hpp"))]
+           for folder in ("engine", "backends", "ops", "models") for path in sorted((SOURCE / folder).rglob("*.hpp"))
+           if not path.name.endswith("-inl.hpp")]  # private to the .cpp files beside them
 headers += ["wengert/wengert.hpp", "wengert/xtensor.hpp"]
 with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     results = list(pool.map(compile_alone, headers))

@@ -23,7 +23,7 @@ for folder in FOLDERS + USERS:
             continue
         files += 1
         name = path.relative_to(SOURCE).as_posix()
-        public = folder in FOLDERS and path.suffix == ".hpp"
+        public = folder in FOLDERS and path.suffix == ".hpp" and not name.endswith("-inl.hpp")  # those are private to the .cpp files beside them
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             match = INCLUDE.match(line)
             if not match:
