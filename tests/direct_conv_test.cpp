@@ -202,6 +202,62 @@ void check_forward(const Case& c) {
   REQUIRE_MESSAGE(!workspace.overrun(), c.text() << ": written behind the workspace");
 }
 
+// y as winners: a few entries a channel, some positions twice; changes c.y to the dense gradient that they stand for.
+Buffer winners_of(Case& c, const WinnersLayout& layout) {
+  const Index pixels = c.task.geometry.out_height * c.task.geometry.out_width;
+  Buffer made(c.images * layout.entries());
+  std::fill(c.y.begin(), c.y.end(), 0.0);
+  for (Index n = 0; n < c.images; ++n)
+    for (Index k = 0; k < layout.channels; ++k) {
+      const std::int32_t count = static_cast<std::int32_t>(pixels == 0 ? 0 : pick(0, layout.capacity));
+      std::int32_t* const positions = made.positions() + n * layout.entries();
+      positions[k] = count;
+      for (Index i = 0; i < count; ++i) {
+        const Index p = pick(0, pixels - 1);
+        const double value = static_cast<double>(pick(-4, 4));
+        made[n * layout.entries() + layout.values_at(k) + i] = static_cast<float>(value);
+        positions[layout.positions_at(k) + i] = static_cast<std::int32_t>(p);
+        c.y[at((n * layout.channels + k) * pixels + p)] += value;
+      }
+    }
+  return made;
+}
+
+void check_gradient(Case c) {
+  const ConvGeometry& g = c.task.geometry;
+  REQUIRE_MESSAGE(direct::refuse_conv(c.task).empty(), c.text() << ": " << direct::refuse_conv(c.task));
+  const auto conv = direct::make_conv(c.task);
+  const Index pixels = g.height * g.width, filter = g.group_channels() * g.kernel_height * g.kernel_width;
+  const Buffer y = c.task.y == Layout::winners ? winners_of(c, {g.filters, c.task.capacity}) : lay_out(c.task.y, c.images, g.filters, g.out_height * g.out_width, c.y);
+  const Buffer x = lay_out(c.task.x, c.images, g.channels, pixels, c.x), gate = lay_out(c.task.x, c.images, g.channels, pixels, c.gate);
+  const Buffer workspace(conv->workspace_floats(), sentinel);
+  ConvCall call;
+  call.images = c.images, call.y = y.data(), call.workspace = workspace.data();
+  if (c.task.direction == Direction::data) {
+    const Buffer packed = packed_of(*conv, c.w), out(c.images * floats_of(c.task.x, g.channels, pixels), sentinel);
+    call.w = packed.data(), call.gate = gate.data(), call.out = out.data();
+    conv->run(call);
+    Values want(c.x.size());
+    for_each_product(g, c.images, [&](std::size_t i, std::size_t w, std::size_t o) { want[i] += c.y[o] * c.w[w]; });
+    if (c.task.gate)
+      for (std::size_t i = 0; i < want.size(); ++i)
+        if (c.gate[i] <= 0) want[i] = 0;
+    compare(c.text(), c.task.x, c.images, g.channels, pixels, want, out);
+  } else {
+    const Buffer partial(conv->partial_floats(), sentinel), w(g.filters * filter, sentinel), bias(g.filters, sentinel);
+    call.x = x.data(), call.out = partial.data();
+    conv->run(call);
+    REQUIRE_MESSAGE(!partial.overrun(), c.text());
+    conv->finish(partial.data(), w.data(), c.task.bias ? bias.data() : nullptr);
+    Values want(at(g.filters * filter)), sums(at(g.filters));
+    for_each_product(g, c.images, [&](std::size_t i, std::size_t k, std::size_t o) { want[k] += c.x[i] * c.y[o]; });
+    for (std::size_t i = 0; i < c.y.size(); ++i) sums[i / at(g.out_height * g.out_width) % at(g.filters)] += c.y[i];
+    compare(c.text(), Layout::nchw, 1, g.filters, filter, want, w);
+    if (c.task.bias) compare(c.text() + ", the bias", Layout::nchw, 1, g.filters, 1, sums, bias);
+  }
+  REQUIRE_MESSAGE(!workspace.overrun(), c.text() << ": written behind the workspace");
+}
+
 Index out_size(Index in, Index kernel, Index stride, Index dilation, Index pad) { return (in + pad - (kernel - 1) * dilation - 1) / stride + 1; }
 
 ConvGeometry random_geometry(Index most_channels, bool plain) {
@@ -280,6 +336,35 @@ TEST_CASE("forward with max pool") {
       task.bias = pick(0, 1) == 0, task.relu = pick(0, 1) == 0;
       task.pool = random_pool(task.geometry);
       check_forward(Case(task));
+    }
+  });
+}
+
+TEST_CASE("gradients from a dense y, any geometry") {
+  on_every_target([] {
+    for (int i = 0; i < 300; ++i) {
+      ConvTask task;
+      task.direction = i % 2 == 0 ? Direction::data : Direction::weight;
+      task.geometry = random_geometry(i % 3 == 0 ? 4 : 36, i % 4 == 0);
+      task.x = i % 3 == 0 ? Layout::nchw : random_layout();
+      task.y = random_layout();
+      task.bias = task.direction == Direction::weight && pick(0, 1) == 0, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      check_gradient(Case(task, pick(0, 3)));
+    }
+  });
+}
+
+TEST_CASE("gradients from winners, any geometry") {
+  on_every_target([] {
+    for (int i = 0; i < 300; ++i) {
+      ConvTask task;
+      task.direction = i % 2 == 0 ? Direction::data : Direction::weight;
+      task.geometry = random_geometry(i % 3 == 0 ? 4 : 20, i % 4 == 0);
+      task.x = i % 3 == 0 ? Layout::nchw : random_layout();
+      task.y = Layout::winners;
+      task.capacity = pick(1, 20);
+      task.bias = task.direction == Direction::weight && pick(0, 1) == 0, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      check_gradient(Case(task, pick(0, 3)));
     }
   });
 }

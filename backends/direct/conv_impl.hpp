@@ -32,5 +32,9 @@ void from_blocks(const RowFunctions& rows, Index channels, Index pixels, const f
 
 // Of one group. Dense: forward, and data from a dense y.
 std::unique_ptr<const Conv> make_dense_conv(const ConvTask& task);
+// Data and weight from winners.
+std::unique_ptr<const Conv> make_winners_conv(const ConvTask& task);
+// Weight from a dense y.
+std::unique_ptr<const Conv> make_weight_conv(const ConvTask& task);
 
 }  // namespace wengert::direct

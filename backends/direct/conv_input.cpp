@@ -60,6 +60,17 @@ void TileInput::gather(const float* image, float* buffer, Index first_row, Index
     }
 }
 
+void TileInput::scatter(const float* buffer, float* image) const {
+  const Index kept_rows = std::min(height, rows - top), kept = std::min(width, columns - left);
+  for (Index p = 0; p < planes(); ++p)
+    for (Index y = 0; y < height; ++y) {
+      float* const to = image + (p * height + y) * width * pixel;
+      const Index copy = y < kept_rows ? std::max<Index>(0, kept) * pixel : 0;
+      std::memcpy(to, buffer + p * plane + (y + top) * pitch + left * pixel, static_cast<std::size_t>(copy) * sizeof(float));
+      std::memset(to + copy, 0, static_cast<std::size_t>(width * pixel - copy) * sizeof(float));
+    }
+}
+
 TileInput input_of(const ConvGeometry& g, bool planar, bool phases) {
   TileInput in;
   in.channels = g.channels, in.height = g.height, in.width = g.width, in.planar = planar;

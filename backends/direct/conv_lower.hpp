@@ -35,6 +35,7 @@ struct TileInput {
   Index at(Index row, Index column) const { return row * pitch + (column % stride_width * columns + column / stride_width) * pixel; }
   void clear(float* buffer) const;  // borders are never written again
   void gather(const float* image, float* buffer, Index first_row, Index last_row) const;
+  void scatter(const float* buffer, float* image) const;  // the inside of the buffer back (blocks, without phases)
 };
 
 // `count` taps of a run over `channels` input channels of a plane.
