@@ -81,7 +81,7 @@ def laid_out(images, layout):
 
 def training(name, batch, data, layout):
     network = network_of(name).to(memory_format=LAYOUTS[layout])
-    optimiser, update = optimiser_of(name, network.parameters())
+    optimiser, update = optimiser_of(name, list(network.parameters()))
     batches = [(laid_out(x, layout), torch.from_numpy(y)) for x, y in data.batches(batch)]
 
     def loss_of(x, y):
