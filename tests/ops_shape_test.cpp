@@ -85,6 +85,22 @@ TEST_CASE("shape: concatenate and flatten") {
   CHECK(contains(message_of([&] { return flatten(sum(a)); }), "wanted (N, ...), got a scalar"));
 }
 
+TEST_CASE("index: a wrong integer is named by its position in the batch, however the batch is cut") {
+  Tape tape;
+  std::vector<std::int32_t> integers(128, 0);
+  integers[101] = 99;
+  const Var indices = tape.batch(Tensor::copy(integers.data(), {64, 2})), x = tape.variable(counting(Shape{10, 3}));
+  const Var rows = tape.batch(counting(Shape{64, 3})), y = tape.batch(counting(Shape{64, 2}));
+  const std::string place = "got 99 at position 101;";
+  CHECK(contains(message_of([&] { return gather(x, indices, 0); }), place));
+  CHECK(contains(message_of([&] { return scatter_add(y, indices, 0, 3); }), place));
+  CHECK(contains(message_of([&] { return one_hot(indices, 10); }), place));
+  CHECK(contains(message_of([&] { return take_along(rows, indices, 1); }), place));
+  CHECK(contains(message_of([&] { return put_along(y, indices, 1, Shape{64, 3}); }), place));
+  const Var shared = tape.constant(Tensor{0, 7});  // not cut: every chunk reads it whole
+  CHECK(contains(message_of([&] { return gather(rows, shared, 1); }), "got 7 at position 1;"));
+}
+
 TEST_CASE("index: gather and scatter_add are each other's gradient; repeated indices add") {
   Tape tape;
   const Var x = tape.variable(Tensor{{1.0, 2.0}, {3.0, 4.0}, {5.0, 6.0}});
