@@ -10,26 +10,19 @@ namespace wengert {
 
 namespace {
 
-// "[conv2d 'conv1' models/mnist_cnn.cpp:14]"
-std::string caption(const Op& op, const CallOptions& options) {
-  Node node;
-  node.op = &op;
-  node.name = options.name;
-  node.site = options.site;
-  return node.text();
-}
+std::string caption_of(const Op& op, const CallOptions& options) { return caption(op.name, options.name, options.site); }
 
 // The tape of the inputs, or null; all recorded inputs must be on the same one.
 std::shared_ptr<TapeState> common_tape(const Op& op, std::span<const Var> inputs, const CallOptions& options) {
   std::shared_ptr<TapeState> tape = options.tape != nullptr ? options.tape->state() : nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Var& input = inputs[i];
-    if (!input) fail(fmt::format("{} input {} is an empty Var", caption(op, options), i));
+    if (!input) fail(fmt::format("{} input {} is an empty Var", caption_of(op, options), i));
     if (!input.recorded()) continue;
     input.check();
     if (!tape) tape = input.state();
     if (tape != input.state()) {
-      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption(op, options), Tape(tape).text(), Tape(input.state()).text(), i, input.name()));
+      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(), Tape(input.state()).text(), i, input.name()));
     }
   }
   return tape;
@@ -113,7 +106,7 @@ std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<cons
     const OpQuery query{attributes, call.specs, names};
     std::string got;
     for (int i = 0; i < static_cast<int>(call.specs.size()); ++i) got += (i == 0 ? "; inputs: " : ", ") + query.text(i);
-    fail(caption(op, options) + " " + error.what() + got);
+    fail(caption_of(op, options) + " " + error.what() + got);
   }
   const std::uint32_t carried = call.batched != 0 || op.starts_batch ? call.effect.carried : 0;
   std::vector<Var> results;

@@ -36,13 +36,6 @@ bool repeats_to(const Shape& small, const Shape& large) {
   return true;
 }
 
-Kernel kernel_of(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64}) {
-  Kernel kernel;
-  kernel.run = run;
-  kernel.dtypes = std::move(dtypes);
-  return kernel;
-}
-
 void copy_kernel(const KernelCall& call) {
   visit_any(call.output(0).dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -60,7 +53,7 @@ Op make_add() {
   op.shapes = broadcast_shape_rule;
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent(), call.cotangent()}; };
   op.batch = elementwise_batch;
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       broadcast_binary<T>(call.input(0), call.input(1), call.output(0), [](T a, T b) { return a + b; });
@@ -94,7 +87,7 @@ Op make_sum_to() {
     const bool keeps = shape.rank() == query.shape(0).rank() && shape[0] == query.shape(0)[0];
     return keeps ? BatchEffect::per_image() : BatchEffect::sums();
   };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) { reduce_sum<decltype(zero)>(call.input(0), call.output(0), call.output(0).shape); });
   })};
   op.samples = [] {
@@ -125,7 +118,7 @@ Op make_broadcast_to() {
     if (query.batched == 0) return BatchEffect::mixes(attributes.batched ? 1u : 0u);
     return in.rank() == out.rank() && in[0] == out[0] ? BatchEffect::per_image() : BatchEffect::mixes();
   };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       broadcast_binary<T>(call.input(0), call.input(0), call.output(0), [](T a, T) { return a; });
@@ -155,7 +148,7 @@ Op make_reshape() {
     const Shape& shape = query.attributes.as<ShapeAttributes>().shape;
     return shape.rank() > 0 && shape[0] == query.shape(0)[0] ? BatchEffect::per_image() : BatchEffect::mixes();
   };
-  op.kernels = {kernel_of(copy_kernel, {})};
+  op.kernels = {naive_kernel(copy_kernel, {})};
   op.samples = [] {
     return std::vector<Sample>{{ShapeAttributes{{9, 12}}, {{{9, 3, 4}, {}, 0, true}}},
                                {ShapeAttributes{{6}}, {{{2, 3}}}},
@@ -175,7 +168,7 @@ Op make_cast() {
     return std::vector<Var>{floats ? cast(call.cotangent(), call.input_dtype(0)) : Var()};
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_any(call.input(0).dtype, [&](auto from_zero) {
       using From = decltype(from_zero);
       visit_any(call.output(0).dtype, [&](auto to_zero) {
@@ -197,7 +190,7 @@ Op make_fill() {
   op.smoothness = Op::Smoothness::constant;
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.attributes.as<FillAttributes>().spec}; };
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_any(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       std::fill_n(call.output(0).write<T>(), call.output(0).elements(), static_cast<T>(call.attributes.as<FillAttributes>().value));
@@ -218,7 +211,7 @@ Op make_identity(const char* name, const char* summary, Op::Smoothness smoothnes
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent()}; };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {kernel_of(copy_kernel, {})};
+  op.kernels = {naive_kernel(copy_kernel, {})};
   op.samples = [] { return std::vector<Sample>{{{}, {{{9, 3}, {}, 0, true}}}, {{}, {{{}}}}}; };
   return op;
 }
@@ -261,14 +254,18 @@ Var reshape(const At& x, const Shape& shape) {
 }
 
 Var reshape(const At& x, std::initializer_list<Index> sizes) {
-  Index known = 1;
-  for (const Index size : sizes) known *= size == -1 ? 1 : size;
-  const bool open = std::count(sizes.begin(), sizes.end(), -1) == 1;
-  if (open && (known <= 0 || x.var.shape().elements() % known != 0)) {
-    fail(fmt::format("[reshape {}] cannot complete the size -1: {} elements do not divide by {}", x.site.text(), x.var.shape().elements(), known));
-  }
-  Shape shape;
-  for (const Index size : sizes) shape.push_back(size == -1 && open ? x.var.shape().elements() / known : size);
+  const auto open = std::find(sizes.begin(), sizes.end(), -1);
+  const Shape shape = checked_at(x, "reshape", [&] {
+    Shape full;
+    for (auto size = sizes.begin(); size != sizes.end(); ++size) full.push_back(size == open ? 1 : *size);
+    if (open == sizes.end()) return full;
+    const Index elements = x.var.shape().elements(), known = full.elements();
+    if (known == 0 || elements % known != 0) {
+      fail(fmt::format("cannot complete the size -1: the elements do not divide by {}, got {}", known, x.var.spec().text()));
+    }
+    full[static_cast<int>(open - sizes.begin())] = elements / known;
+    return full;
+  });
   return reshape(x, shape);
 }
 
@@ -284,7 +281,7 @@ Var stop_gradient(const At& x) { return apply(stop_gradient_op(), {}, x); }
 
 Var assign(const Parameter& parameter, const At& value) {
   if (value.var.spec() != parameter.value().spec()) {
-    fail("[assign '" + parameter.name() + "' " + value.site.text() + "] wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
+    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
   }
   const Var next = apply(assign_op(), AssignAttributes{parameter}, value.named(parameter.name()));
   const bool declared = next.recorded() && next.tape().mode() == Tape::Mode::declaring;
@@ -294,6 +291,17 @@ Var assign(const Parameter& parameter, const At& value) {
 
 std::vector<Op> structural_ops() {
   return {add_op(), sum_to_op(), broadcast_to_op(), reshape_op(), cast_op(), fill_op(), stop_gradient_op(), assign_op()};
+}
+
+void fail_at(const At& at, const std::string& op, const std::string& message) {
+  fail(caption(op, at.name, at.site) + " " + message);
+}
+
+Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
+  Kernel kernel;
+  kernel.run = run;
+  kernel.dtypes = std::move(dtypes);
+  return kernel;
 }
 
 void want_float(const OpQuery& query, int input) {

@@ -48,12 +48,7 @@ std::shared_ptr<TapeState> new_state(Tape::Mode mode) {
 
 }  // namespace
 
-std::string Node::text() const {
-  std::string result = "[" + op->name;
-  if (!name.empty()) result += " '" + name + "'";
-  if (const std::string where = site.text(); !where.empty()) result += " " + where;
-  return result + "]";
-}
+std::string Node::text() const { return caption(op->name, name, site); }
 
 Tape::Tape(Mode mode) : state_(new_state(mode)) {}
 

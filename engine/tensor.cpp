@@ -29,12 +29,12 @@ Tensor Tensor::uninitialised(const Spec& spec) {
   body->spec = spec;
   Index bytes = 0;
   if (__builtin_mul_overflow(spec.shape.elements(), size_of(spec.dtype), &bytes) || bytes > (Index{1} << 46)) {
-    fail("[tensor] " + spec.text() + " is too large to hold");
+    fail("wanted a tensor of at most 2^46 bytes, got " + spec.text());
   }
   try {
     body->data = ::operator new(static_cast<std::size_t>(bytes) + alignment, std::align_val_t{alignment});
   } catch (const std::bad_alloc&) {
-    fail(fmt::format("[tensor] out of memory: wanted {} bytes for {}", bytes, spec.text()));
+    fail(fmt::format("out of memory: wanted {} bytes for {}", bytes, spec.text()));
   }
   body->owned = true;
   return Tensor(std::move(body));
