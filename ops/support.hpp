@@ -1,4 +1,4 @@
-// What the op families share when they write their descriptors: axes and samples.
+// What the op families share when they write their descriptors: kernels, axes and samples.
 #pragma once
 
 #include <string>
