@@ -81,6 +81,8 @@ struct TapeState {
 };
 
 // apply(): shape, choose, run (eager) and record. The only way anything is computed.
+// A tape's nodes point at their ops: an op must outlive the tape unless the tape's own catalogue holds one of its name, which is then
+// used in its place.
 struct CallOptions {
   Site site = {};
   std::string name = {};
