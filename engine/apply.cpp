@@ -119,7 +119,7 @@ void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice
 
 std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options) {
   const std::shared_ptr<TapeState> tape = common_tape(named_op, inputs, options);
-  const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->own_catalogue ? &tape->catalogue : nullptr;
+  const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->catalogue ? &*tape->catalogue : nullptr;
   const Op& op = catalogue != nullptr ? catalogue->resolve(named_op) : named_op;
   const bool recording = tape && Context::current().recording;
   Call call{op, attributes};

@@ -178,7 +178,7 @@ std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, co
   std::optional<NoRecording> unrecorded;
   if (!options.record) {
     unrecorded.emplace();
-    if (tape.state()->own_catalogue) Context::current().catalogue = &tape.catalogue();
+    if (tape.catalogue() != nullptr) Context::current().catalogue = tape.catalogue();
   }
   Sweep sweep(tape, base, end);
   sweep.activate(wrt);
