@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/conversion.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/strided.hpp>
 
@@ -174,7 +175,7 @@ Op make_cast() {
       visit_any(call.output(0).dtype, [&](auto to_zero) {
         using To = decltype(to_zero);
         const From* const in = call.input(0).read<From>();
-        std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return static_cast<To>(value); });
+        std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return converted<To>(value); });
       });
     });
   }, {})};
@@ -188,7 +189,11 @@ Op make_fill() {
   op.summary = "a constant of a shape";
   op.min_inputs = op.max_inputs = 0;
   op.smoothness = Op::Smoothness::constant;
-  op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.attributes.as<FillAttributes>().spec}; };
+  op.shapes = [](const OpQuery& query) {
+    const auto& [spec, value] = query.attributes.as<FillAttributes>();
+    check_constant(value, spec.dtype);
+    return std::vector<Spec>{spec};
+  };
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_any(call.output(0).dtype, [&](auto zero) {

@@ -22,10 +22,11 @@ Var broadcast_to(const At& x, const Shape& shape, bool batched = false);
 Var reshape(const At& x, const Shape& shape);
 Var reshape(const At& x, std::initializer_list<Index> shape);
 
-// To another dtype; the gradient is cast back. Integer results have no gradient.
+// To another dtype; the gradient is cast back. Integer results have no gradient; they drop the fraction, and NaN or a value outside
+// their dtype is an Error.
 Var cast(const At& x, DType dtype);
 
-// A constant of that shape on a tape.
+// A constant of that shape on a tape. Throws Error where an integer dtype does not hold the value, or it has a fraction.
 Var fill(const Tape& tape, const Shape& shape, double value, DType dtype = DType::f32);
 
 // x as a value that gradients do not pass.
