@@ -11,6 +11,7 @@
 #include <wengert/ops/batch_norm.hpp>
 #include <wengert/ops/dropout.hpp>
 #include <wengert/ops/index.hpp>
+#include <wengert/ops/max_pool.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/shape.hpp>
 
@@ -229,6 +230,16 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
                    return average_pool2d(tape.constant(counting(Shape{2, 2})), {.window = 1});
                  }),
                  "wanted x (N,C,H,W), got (2,2)"));
+}
+
+TEST_CASE("max pool: planes beyond what i32 positions can name are refused") {
+  Tape tape(Tape::Mode::declaring);
+  const auto pooled = [&](wg::Index height) {
+    const Var x = tape.variable(Tensor::declared({{1, 1, height, 65536}, DType::f32}));
+    return message_of([&] { max_pool2d(x, {.window = 2}); });
+  };
+  CHECK(contains(pooled(32768), "wanted planes of at most 2^31 - 1 elements, got 32768x65536"));
+  CHECK(pooled(32767) == "no error");
 }
 
 TEST_CASE("batch norm: a channel worked by hand, and the inference form with the same statistics") {
