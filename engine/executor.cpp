@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <new>
 
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif
@@ -52,7 +56,11 @@ void* thread_workspace(Index bytes) {
     ::operator delete(block.data, std::align_val_t{Tensor::alignment});
     block.data = nullptr;
     block.size = 0;
-    block.data = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
+    try {
+      block.data = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
+    } catch (const std::bad_alloc&) {
+      fail(fmt::format("out of memory: wanted a workspace of {} bytes", bytes));
+    }
     block.size = bytes;
   }
   return block.data;
@@ -136,26 +144,12 @@ void execute_sums(const Execution& e, const Chunks& chunks, Executor& executor) 
   }
 }
 
-// The common size of axis 0 of the inputs that carry the batch, or -1.
-Index batch_of(const Execution& e) {
-  Index batch = -1;
-  for (std::size_t i = 0; i < e.inputs.size(); ++i) {
-    if (((e.batched >> i) & 1u) == 0) continue;
-    if (e.inputs[i].shape().rank() == 0) return -1;
-    const Index rows = e.inputs[i].shape()[0];
-    if (batch >= 0 && rows != batch) return -1;
-    batch = rows;
-  }
-  return batch;
-}
-
 }  // namespace
 
 void execute(const Execution& e, Executor& executor) {
-  Chunks chunks;
-  if (e.batched != 0 && e.effect.kind != BatchEffect::Kind::mixes) chunks.batch = batch_of(e);
-  if (chunks.batch > 0) chunks.size = chunk_size(chunks.batch);
-  if (chunks.batch <= 0 || chunks.count() == 1) return call_kernel(e, e.outputs, nullptr, 0);
+  if (e.batch <= 0) return call_kernel(e, e.outputs, nullptr, 0);
+  const Chunks chunks{e.batch, chunk_size(e.batch)};
+  if (chunks.count() == 1) return call_kernel(e, e.outputs, nullptr, 0);
   if (e.effect.kind == BatchEffect::Kind::sums) return execute_sums(e, chunks, executor);
   executor.run(chunks.count(), [&](Index chunk, int) { call_kernel(e, e.outputs, &chunks, chunk); });
 }

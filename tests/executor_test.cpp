@@ -1,0 +1,83 @@
+// What an application's own op may get wrong, or right, on the way to its kernel: batch rules, dtypes, workspaces.
+#include <doctest/doctest.h>
+
+#include <wengert/engine/structural.hpp>
+#include <wengert/ops/catalogue.hpp>
+
+#include "ops_support.hpp"
+
+namespace wg = wengert;
+using wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape, wg::Index, wg::Op, wg::OpQuery, wg::Spec, wg::KernelCall, wg::BatchEffect;
+using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List;
+
+namespace {
+
+// One input, no gradient, outputs that the shape rule says.
+Op op_of(const char* name, std::function<std::vector<Spec>(const OpQuery&)> shapes, void (*run)(const KernelCall&)) {
+  Op op;
+  op.name = name;
+  op.smoothness = Op::Smoothness::constant;
+  op.shapes = std::move(shapes);
+  op.batch = [](const wg::BatchQuery&) { return BatchEffect::per_image(); };
+  op.kernels = {wg::naive_kernel(run)};
+  return op;
+}
+
+}  // namespace
+
+TEST_CASE("executor: a batch rule that is wrong about an output is an error before the kernel runs") {
+  for (const Shape& shape : {Shape{1}, Shape{}, Shape{4095}}) {
+    CAPTURE(shape.text());
+    const Op op = op_of("total", [&](const OpQuery& query) { return std::vector<Spec>{{shape, query.dtype(0)}}; },
+                        [](const KernelCall&) { FAIL("the kernel ran"); });
+    for (const Tape::Mode mode : {Tape::Mode::eager, Tape::Mode::declaring}) {  // a declared call goes into plans
+      Tape tape(mode);
+      const Var x = tape.batch(Tensor::zeros({4096, 1}), "x");
+      const std::string message = message_of([&] { apply(op, {}, {x}); });
+      CHECK_MESSAGE(contains(message, "[total] its batch rule says that output 0 carries the batch of 4096, its shape is " + shape.text()), message);
+    }
+  }
+}
+
+TEST_CASE("executor: an op from integers to floats runs with a kernel's usual dtypes") {
+  const Op op = op_of("to_float", [](const OpQuery& query) { return std::vector<Spec>{{query.shape(0), DType::f32}}; },
+                      [](const KernelCall& call) {
+                        for (Index i = 0; i < call.input(0).elements(); ++i) {
+                          call.output(0).write<float>()[i] = static_cast<float>(call.input(0).read<std::int32_t>()[i]);
+                        }
+                      });
+  Tape tape;
+  CHECK(values(apply(op, {}, {tape.constant({1, 2})})[0]) == List{1, 2});
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose allocators end the program instead
+TEST_CASE("executor: a workspace that does not fit in memory is an error that names the op") {
+  Op op = op_of("greedy", [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; }, [](const KernelCall&) {});
+  op.kernels[0].workspace = [](const OpQuery&) { return Index{1} << 62; };
+  Tape tape;
+  const std::string message = message_of([&] { apply(op, {}, {tape.constant({1.0})}); });
+  CHECK_MESSAGE(contains(message, "[greedy] out of memory: wanted a workspace of 4611686018427387904 bytes"), message);
+}
+#endif
+
+TEST_CASE("executor: sizes of a convolution beyond 2^31 are refused instead of overflowing") {
+  constexpr Index huge = Index{1} << 62;
+  const auto refused = [](const wg::Conv2dOptions& options) {
+    const std::string message = message_of([&] { resolve(options, {1, 1, 4, 4}, {1, 1, 3, 3}); });
+    CHECK_MESSAGE(contains(message, "of at most 2^31"), message);
+  };
+  wg::Conv2dOptions options;
+  options.dilation = huge;
+  refused(options);
+  options.padding = wg::Padding2d::full();
+  refused(options);
+  options.dilation = Index{1} << 31;  // the filter reaches twice as far
+  refused(options);
+  options = {};
+  options.padding = wg::Padding2d::same();
+  options.stride = INT64_MAX;
+  refused(options);
+  options = {};
+  options.padding = wg::Padding2d::sides(INT64_MAX, INT64_MAX, 0, 0);
+  refused(options);
+}
