@@ -24,20 +24,21 @@ Dataset Dataset::slice(Index first, Index count) const {
 
 Dataset::Batch Dataset::gather(const Index* positions, Index count) const {
   const Shape shape = image();
-  const Index pixels = shape.elements();
-  Tensor picked = Tensor::uninitialised({{count, shape[0], shape[1], shape[2]}, DType::f32});
-  Tensor classes_of = Tensor::uninitialised({{count}, DType::i32});
-  float* const out = picked.mutable_view().write<float>();
-  std::int32_t* const out_labels = classes_of.mutable_view().write<std::int32_t>();
+  Batch batch{Tensor::uninitialised({{count, shape[0], shape[1], shape[2]}, DType::f32}), Tensor::uninitialised({{count}, DType::i32})};
+  gather(positions, count, batch.images.mutable_view().write<float>(), batch.labels.mutable_view().write<std::int32_t>());
+  return batch;
+}
+
+void Dataset::gather(const Index* positions, Index count, float* to_images, std::int32_t* to_labels) const {
+  const Index pixels = image().elements();
   const std::uint8_t* const in = images.values<std::uint8_t>().data();
   const std::int32_t* const in_labels = labels.values<std::int32_t>().data();
   constexpr float white = 255.0f;
   for (Index i = 0; i < count; ++i) {
     const std::uint8_t* const from = in + positions[i] * pixels;
-    std::transform(from, from + pixels, out + i * pixels, [](std::uint8_t grey) { return static_cast<float>(grey) / white; });
-    out_labels[i] = in_labels[positions[i]];
+    std::transform(from, from + pixels, to_images + i * pixels, [](std::uint8_t grey) { return static_cast<float>(grey) / white; });
+    to_labels[i] = in_labels[positions[i]];
   }
-  return {picked, classes_of};
 }
 
 Dataset read_idx_dataset(const fs::path& folder, Split split) {

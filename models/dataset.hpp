@@ -22,6 +22,8 @@ struct Dataset {
     Tensor images, labels;
   };
   Batch gather(const Index* positions, Index count) const;
+  // The same, written to memory of the caller's: count * C * H * W floats and count labels.
+  void gather(const Index* positions, Index count, float* to_images, std::int32_t* to_labels) const;
 };
 
 enum class Split : std::uint8_t { train, test };

@@ -24,7 +24,7 @@ struct StepArguments {
   std::string script = "mnist_cnn", data, kernel = "auto";
   Index batch = 64, steps = 40, warm_up = 5;
   int threads = 0;
-  bool json = false;
+  bool json = false, eager = false;
 };
 
 int run(const StepArguments& a) {
@@ -34,6 +34,7 @@ int run(const StepArguments& a) {
   options.batch = a.batch;
   options.kernel = a.kernel;
   options.threads = a.threads;
+  options.eager = a.eager;
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   std::vector<double> seconds;
   std::vector<Index> positions(static_cast<std::size_t>(a.batch));
@@ -70,6 +71,7 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")->check(CLI::NonNegativeNumber);
   sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
   sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col");
+  sub->add_flag("--eager", a->eager, "Each op as it is recorded, instead of a plan");
   sub->add_flag("--json", a->json, "JSON on stdout");
   sub->callback([a, &status] { status = run(*a); });
 }

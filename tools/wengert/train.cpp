@@ -34,7 +34,7 @@ struct TrainArguments {
   double rate = 0;
   std::uint64_t seed = 0;
   int threads = 0;
-  bool serial = false, json = false, quiet = false, keep_best = false;
+  bool serial = false, json = false, quiet = false, keep_best = false, eager = false;
   const CLI::App* given = nullptr;
 
   bool has(const char* option) const { return given->count(option) > 0; }
@@ -58,6 +58,7 @@ void take_saved(const std::map<std::string, std::string>& saved, Script& script)
   take(batch_key, script.options.batch);
   take(seed_key, script.options.seed);
   take(kernel_key, script.options.kernel);
+  if (const auto found = saved.find(execution_key); found != saved.end()) script.options.eager = found->second == "eager";
   take(rate_key, rate);
   take(epochs_key, script.fit.epochs);
   take(examples_key, script.fit.examples);
@@ -75,6 +76,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   if (a.has("--batch")) script.options.batch = a.batch;
   if (a.has("--seed")) script.options.seed = a.seed;
   if (a.has("--kernel")) script.options.kernel = a.kernel;
+  if (a.eager) script.options.eager = true;
   if (a.has("--rate")) {
     if (!(a.rate > 0)) fail(fmt::format("[train] wanted a rate above 0, got {:g}", a.rate));
     set_rate(script.optimiser, a.rate);
@@ -191,6 +193,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--rate", a->rate, "learning rate");
   sub->add_option("--seed", a->seed, "of initial weights and batch order (1)");
   sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col, or K,auto to fall back");
   sub->add_flag("--serial", a->serial, "one worker");
   sub->add_option("--examples", a->examples, "the first N images only")->check(CLI::NonNegativeNumber);
