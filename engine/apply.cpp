@@ -22,7 +22,8 @@ std::shared_ptr<TapeState> common_tape(const Op& op, std::span<const Var> inputs
     input.check();
     if (!tape) tape = input.state();
     if (tape != input.state()) {
-      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(), Tape(input.state()).text(), i, input.name()));
+      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(), Tape(input.state()).text(), i,
+                       input.name()));
     }
   }
   return tape;

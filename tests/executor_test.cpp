@@ -1,10 +1,16 @@
 // What an application's own op may get wrong, or right, on the way to its kernel: batch rules, dtypes, workspaces.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <set>
+
+#include <wengert/engine/random.hpp>
 #include <wengert/engine/structural.hpp>
+#include <wengert/engine/sum_tree.hpp>
 #include <wengert/ops/catalogue.hpp>
 
 #include "ops_support.hpp"
+#include "sanitizers.hpp"
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape, wg::Index, wg::Op, wg::OpQuery, wg::Spec, wg::KernelCall, wg::BatchEffect;
@@ -50,15 +56,14 @@ TEST_CASE("executor: an op from integers to floats runs with a kernel's usual dt
   CHECK(values(apply(op, {}, {tape.constant({1, 2})})[0]) == List{1, 2});
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose allocators end the program instead
 TEST_CASE("executor: a workspace that does not fit in memory is an error that names the op") {
+  if (wg::test::sanitized) return;
   Op op = op_of("greedy", [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; }, [](const KernelCall&) {});
   op.kernels[0].workspace = [](const OpQuery&) { return Index{1} << 62; };
   Tape tape;
   const std::string message = message_of([&] { apply(op, {}, {tape.constant({1.0})}); });
   CHECK_MESSAGE(contains(message, "[greedy] out of memory: wanted a workspace of 4611686018427387904 bytes"), message);
 }
-#endif
 
 TEST_CASE("executor: sizes of a convolution beyond 2^31 are refused instead of overflowing") {
   constexpr Index huge = Index{1} << 62;
@@ -80,4 +85,33 @@ TEST_CASE("executor: sizes of a convolution beyond 2^31 are refused instead of o
   options = {};
   options.padding = wg::Padding2d::sides(INT64_MAX, INT64_MAX, 0, 0);
   refused(options);
+}
+
+TEST_CASE("executor: a sum over many images adds up their chunks in the one tree, in the memory of a few") {
+  constexpr Index images = 6417, columns = 3, chunk = 32;
+  std::vector<float> numbers(images * columns);
+  fill_uniform(wg::random_stream(1, "x"), numbers, -1, 1);
+  const Tensor x = Tensor::copy(numbers.data(), {images, columns});
+  std::set<const void*> buffers;
+  Op op = op_of("column_sums", [](const OpQuery& query) { return std::vector<Spec>{{{columns}, query.dtype(0)}}; }, nullptr);
+  op.batch = [](const wg::BatchQuery&) { return BatchEffect::sums(); };
+  op.kernels[0].run = [&buffers](const KernelCall& call) {
+    float* const out = call.output(0).write<float>();
+    buffers.insert(out);
+    std::fill_n(out, columns, 0.0f);
+    for (Index i = 0; i < call.input(0).elements(); ++i) out[i % columns] += call.input(0).read<float>()[i];
+  };
+  Tape tape;
+  const auto of_rows = [&](Index first) {
+    const Tensor rows = x.rows(first, std::min(chunk, images - first));
+    return apply(op, {}, {tape.constant(rows)})[0].value();
+  };
+  std::vector<Tensor> parts;
+  for (Index first = 0; first < images; first += chunk) parts.push_back(of_rows(first));
+  const auto part = [&](Index p) { return parts[static_cast<std::size_t>(p)].mutable_view().write<float>(); };
+  wg::sum_tree<float>(static_cast<Index>(parts.size()), part, 0, columns);
+  buffers.clear();
+  const Tensor total = apply(op, {}, {tape.batch(x)})[0].value();
+  for (Index c = 0; c < columns; ++c) CHECK(total.at(c) == parts[0].at(c));
+  CHECK(buffers.size() <= 64);  // of 201 chunks
 }
