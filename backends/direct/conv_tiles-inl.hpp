@@ -99,25 +99,44 @@ void tile(const TileCall& a) {
       p += step;
     }
   }
+  // Copies, since for all the compiler knows the stores below change `a`.
+  const Index plane = a.plane, pixel = a.pixel;
+  float* out = a.out;
   const V floor = hn::Set(d, a.floor);
-  const auto finish = [&](V v, int vector) HWY_ATTR { return hn::And(hn::Max(floor, v), hn::LoadU(d, a.mask + vector * lanes)); };  // Max keeps NaN in this order
+  const auto finish = [floor](V v, V mask) HWY_ATTR { return hn::And(hn::Max(floor, v), mask); };  // in this order Max keeps NaN
   if constexpr (use == LaneUse::plain) {
+    const float* HWY_RESTRICT mask = a.mask;
     UNROLL
-    for (int i = 0; i < vectors * pixels; ++i) {
-      float* const out = output(a, i / pixels * lanes, i % pixels);
-      store_parts(finish(sum[i], i / pixels), out, out + a.plane);
+    for (int b = 0; b < vectors; ++b) {
+      const V used = hn::LoadU(d, mask + b * lanes);
+      float* to = out + b * lanes / 8 * plane + b * lanes % 8;
+      UNROLL
+      for (int j = 0; j < pixels; ++j) {
+        store_parts(finish(sum[b * pixels + j], used), to, to + plane);
+        to += pixel;
+      }
     }
   } else {  // two pixels a vector
+    const V used = hn::LoadU(d, a.mask);
+    const Index row = a.row;
+    const bool second = a.second;
+    V low[(pixels + 1) / 2];
     UNROLL
     for (int j = 0; j < pixels; j += 2) {
       const int next = j + 1 < pixels ? j + 1 : j;
-      const V even = hn::ConcatEven(d, sum[next], sum[j]), odd = hn::ConcatOdd(d, sum[next], sum[j]);
-      float *const out = output(a, 0, j), *const beside = output(a, 0, next);
-      if constexpr (use == LaneUse::channel_pairs) {
-        store_parts(finish(hn::Add(even, odd), 0), out, beside);
-      } else {
-        store_parts(finish(even, 0), out, beside);
-        if (a.second) store_parts(finish(odd, 0), out + a.row, beside + a.row);
+      const V even = hn::ConcatEven(d, sum[next], sum[j]);
+      low[j / 2] = hn::ConcatOdd(d, sum[next], sum[j]);
+      float* const beside = out + (next - j) * pixel;
+      store_parts(finish(use == LaneUse::channel_pairs ? hn::Add(even, low[j / 2]) : even, used), out, beside);
+      out = beside + pixel;
+    }
+    if (use == LaneUse::row_pairs && second) {
+      out = a.out + row;
+      UNROLL
+      for (int j = 0; j < pixels; j += 2) {
+        float* const beside = out + (j + 1 < pixels ? pixel : 0);
+        store_parts(finish(low[j / 2], used), out, beside);
+        out = beside + pixel;
       }
     }
   }
