@@ -309,6 +309,14 @@ void on_every_target(const Body& body) {
   direct::set_target(before);
 }
 
+// Groups of any kind: depthwise, with several filters a channel, in whole planes of 8.
+void in_groups(ConvGeometry& g) {
+  g.groups = pick(1, 9);
+  const Index channels = pick(0, 2) == 0 ? 8 * pick(1, 2) : pick(1, 5), filters = pick(0, 2) == 0 ? 8 * pick(1, 2) : pick(1, 5);
+  g.channels = g.groups * channels, g.filters = g.groups * filters;
+  if (pick(0, 2) == 0) g.groups = g.filters = g.channels = pick(1, 20);
+}
+
 Layout random_layout() { return pick(0, 2) == 0 ? Layout::nchw : Layout::nhwc8; }
 
 }  // namespace
@@ -365,6 +373,28 @@ TEST_CASE("gradients from winners, any geometry") {
       task.capacity = pick(1, 20);
       task.bias = task.direction == Direction::weight && pick(0, 1) == 0, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
       check_gradient(Case(task, pick(0, 3)));
+    }
+  });
+}
+
+TEST_CASE("groups") {
+  on_every_target([] {
+    for (int i = 0; i < 240; ++i) {
+      ConvTask task;
+      task.direction = static_cast<Direction>(i % 3);
+      task.geometry = random_geometry(1, i % 4 == 0);
+      in_groups(task.geometry);
+      task.x = random_layout(), task.y = random_layout();
+      task.bias = task.direction != Direction::data && pick(0, 1) == 0;
+      if (task.direction == Direction::forward) {
+        task.relu = pick(0, 1) == 0;
+        if (pick(0, 1) == 0) task.pool = random_pool(task.geometry);
+        check_forward(Case(task));
+        continue;
+      }
+      task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      if (pick(0, 2) == 0) task.y = Layout::winners, task.capacity = pick(1, 20);
+      check_gradient(Case(task));
     }
   });
 }

@@ -25,12 +25,12 @@ std::string refuse_conv(const ConvTask& task) {
   if (task.pool && task.direction != Direction::forward) return "only forward pools";
   if (task.gate && task.direction != Direction::data) return "only the gradient of x is gated";
   if (task.relu && task.direction != Direction::forward) return "only forward clips";
-  if (task.geometry.groups != 1) return "groups";
   return "";
 }
 
 std::unique_ptr<const Conv> make_conv(const ConvTask& task) {
   assert(refuse_conv(task).empty());
+  if (task.geometry.groups != 1) return make_grouped_conv(task);
   if (task.y == Layout::winners) return make_winners_conv(task);
   if (task.direction == ConvTask::Direction::weight) return make_weight_conv(task);
   return make_dense_conv(task);

@@ -157,8 +157,8 @@ class DenseConv final : public Conv {
     call.first = stage.segments.data() + low * stage.segments_per_row;
     call.last = stage.segments.data() + high * stage.segments_per_row;
     call.w = frame.w + stage.first_weight + low * stage.weights_per_row;
-    call.bias = more ? zeros_ : frame.lanes + group.lanes;
-    call.mask = last && group.masked ? mask_.data() + group.lanes : nullptr;
+    call.bias = frame.lanes + group.lanes;
+    call.mask = mask_.data() + group.lanes;
     call.plane = to.plane, call.pixel = to.pixel, call.row = to.row;
     call.floor = last ? to.floor : no_floor;
     call.second = y + 1 < pass.out_height;
@@ -233,7 +233,6 @@ class DenseConv final : public Conv {
   Workspace space_;
   Index lanes_at_ = 0, buffer_at_ = 0, image_at_ = 0, ring_at_ = 0, out_at_ = 0, positions_at_ = 0;
   std::vector<float> mask_;
-  alignas(64) float zeros_[32] = {};
 };
 
 }  // namespace

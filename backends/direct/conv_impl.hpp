@@ -30,7 +30,10 @@ inline bool reads_planar(const ConvGeometry& g, Layout x) { return x == Layout::
 void to_blocks(const RowFunctions& rows, Index channels, Index pixels, const float* in, float* out);
 void from_blocks(const RowFunctions& rows, Index channels, Index pixels, const float* in, float* out);
 
-// Of one group. Dense: forward, and data from a dense y.
+// Several groups.
+std::unique_ptr<const Conv> make_grouped_conv(const ConvTask& task);
+
+// Those of one group. Forward, and data from a dense y.
 std::unique_ptr<const Conv> make_dense_conv(const ConvTask& task);
 // Data and weight from winners.
 std::unique_ptr<const Conv> make_winners_conv(const ConvTask& task);

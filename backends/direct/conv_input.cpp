@@ -41,9 +41,15 @@ void TileInput::gather(const float* image, float* buffer, Index first_row, Index
         const Index first = std::max<Index>(0, (left - phase + stride_width - 1) / stride_width);
         const Index last = std::min(columns, (left + width - phase + stride_width - 1) / stride_width);
         if (last <= first) continue;
-        float* const to = buffer + p * plane + row * pitch + (phase * columns + first) * pixel;
+        float* __restrict const to = buffer + p * plane + row * pitch + (phase * columns + first) * pixel;
         const Index column = first * stride_width + phase - left;
-        if (pixel == 2) {
+        if (pixel == 2 && stride_width == 1 && from != nullptr && other != nullptr) {  // a loop that vectorises
+          const float *const a = from + column, *const b = other + column;
+          for (Index i = 0; i < last - first; ++i) {
+            to[2 * i] = a[i];
+            to[2 * i + 1] = b[i];
+          }
+        } else if (pixel == 2) {
           for (Index i = 0; i < last - first; ++i) {
             to[2 * i] = from != nullptr ? from[column + i * stride_width] : 0.0f;
             to[2 * i + 1] = other != nullptr ? other[column + i * stride_width] : 0.0f;

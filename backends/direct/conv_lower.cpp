@@ -113,7 +113,6 @@ void fill_group(const TileSet& set, const TilePass& pass, const Runs& runs, cons
     for (Index l = 0; l < lanes; ++l) {
       const Index filter = filter_at(v, l);
       to.filter_of_lane.push_back(filter < to.filters ? static_cast<std::int32_t>(filter) : -1);
-      group.masked = group.masked || filter >= to.filters;
     }
   const TileInput& in = to.in;
   const Index step = group.use == LaneUse::channel_pairs ? 2 : 1, per_plane = in.planar ? 1 : plane_channels;

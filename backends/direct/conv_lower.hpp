@@ -49,11 +49,11 @@ struct TileCall {
   const Segment *first, *last;
   const float* w;
   const float* bias;  // a vector for each of the tile's
-  const float* mask;  // the same, all bits set where a lane is a filter; or null
+  const float* mask;  // the same, all bits set where a lane is a filter
   float* out;
   Index plane, pixel, row;  // floats between output planes, pixels, rows
   float floor;              // 0 for ReLU, else -infinity
-  bool second, more;        // row_pairs: the second row exists; add to what out holds
+  bool second, more;        // row_pairs: the second row exists; add to what out holds instead of the bias
 };
 using TileFunction = void (*)(const TileCall&);
 
@@ -87,7 +87,6 @@ struct FilterGroup {
   Index first = 0, rows = 1;     // filter; output rows at a time
   Index vectors = 1, lanes = 0;  // lanes: offset of its bias and mask
   LaneUse use = LaneUse::plain;
-  bool masked = false;  // some lanes are no filters
   std::vector<Stage> stages;
 };
 

@@ -46,22 +46,21 @@ HWY_INLINE void store_parts(Vec v, float* lower, [[maybe_unused]] float* upper) 
   }
 }
 
-// Adds, clips, masks and stores `count` vectors; place(i, upper) says where each half goes.
-template <int count, int per_mask, class Place>
-HWY_INLINE void finish_tile(const TileCall& a, V (&v)[count], const Place& place) {
-  if (a.more) {
-    UNROLL
-    for (int i = 0; i < count; ++i) v[i] = hn::Add(v[i], load_parts(D(), place(i, 0), place(i, 1)));
+HWY_INLINE float* output(const TileCall& a, int channel, int pixel) { return a.out + channel / 8 * a.plane + channel % 8 + pixel * a.pixel; }
+
+// What the output holds of earlier stages, as the sums hold it.
+template <LaneUse use, class Tag>
+HWY_INLINE V load_output(Tag d, const TileCall& a, int channel, int pixel) {
+  const float* const out = output(a, channel, pixel);
+  if constexpr (use == LaneUse::plain) {
+    return load_parts(d, out, out + a.plane);
+  } else {
+    const hn::Repartition<std::uint64_t, Tag> pairs;
+    const auto lanes_of = [&](const float* p) HWY_ATTR { return hn::PromoteTo(pairs, hn::BitCast(hn::RebindToUnsigned<D8>(), hn::LoadU(D8(), p))); };
+    const auto even = lanes_of(out);
+    if constexpr (use == LaneUse::channel_pairs) return hn::BitCast(d, even);
+    else return a.second ? hn::BitCast(d, hn::Or(even, hn::ShiftLeft<32>(lanes_of(out + a.row)))) : hn::BitCast(d, even);
   }
-  const V floor = hn::Set(D(), a.floor);
-  UNROLL
-  for (int i = 0; i < count; ++i) v[i] = hn::Max(floor, v[i]);  // in this order NaN stays
-  if (a.mask != nullptr) {
-    UNROLL
-    for (int i = 0; i < count; ++i) v[i] = hn::And(v[i], hn::LoadU(D(), a.mask + i / per_mask * lanes));
-  }
-  UNROLL
-  for (int i = 0; i < count; ++i) store_parts(v[i], place(i, 0), place(i, 1));
 }
 
 template <int taps, int pixels, int vectors, LaneUse use, int in_pixel>
@@ -74,6 +73,10 @@ void tile(const TileCall& a) {
     const V bias = hn::LoadU(d, a.bias + b * lanes);
     UNROLL
     for (int j = 0; j < pixels; ++j) sum[b * pixels + j] = bias;
+  }
+  if (a.more) {
+    UNROLL
+    for (int i = 0; i < vectors * pixels; ++i) sum[i] = load_output<use>(d, a, i / pixels * lanes, i % pixels);
   }
   const float* HWY_RESTRICT w = a.w;
   for (const Segment* s = a.first; s != a.last; ++s) {
@@ -96,28 +99,45 @@ void tile(const TileCall& a) {
       p += step;
     }
   }
+  // Copies, since for all the compiler knows the stores below change `a`.
+  const Index plane = a.plane, pixel = a.pixel;
+  float* out = a.out;
+  const V floor = hn::Set(d, a.floor);
+  const auto finish = [floor](V v, V mask) HWY_ATTR { return hn::And(hn::Max(floor, v), mask); };  // in this order Max keeps NaN
   if constexpr (use == LaneUse::plain) {
-    finish_tile<vectors * pixels, pixels>(a, sum, [&](int i, int upper) HWY_ATTR {
-      const int channel = i / pixels * lanes + upper * half_lanes;
-      return a.out + channel / 8 * a.plane + channel % 8 + i % pixels * a.pixel;
-    });
-  } else {  // two pixels a vector
-    constexpr int count = (pixels + 1) / 2;
-    V even[count], odd[count];
+    const float* HWY_RESTRICT mask = a.mask;
     UNROLL
-    for (int i = 0; i < count; ++i) {
-      const V u = sum[2 * i], v = sum[2 * i + 1 < pixels ? 2 * i + 1 : 2 * i];
-      even[i] = hn::ConcatEven(d, v, u);
-      odd[i] = hn::ConcatOdd(d, v, u);
-    }
-    const auto pixel = [](int i, int upper) { return upper == 1 && 2 * i + 1 < pixels ? 2 * i + 1 : 2 * i; };
-    if constexpr (use == LaneUse::channel_pairs) {
+    for (int b = 0; b < vectors; ++b) {
+      const V used = hn::LoadU(d, mask + b * lanes);
+      float* to = out + b * lanes / 8 * plane + b * lanes % 8;
       UNROLL
-      for (int i = 0; i < count; ++i) even[i] = hn::Add(even[i], odd[i]);
-      finish_tile<count, count>(a, even, [&](int i, int upper) HWY_ATTR { return a.out + pixel(i, upper) * a.pixel; });
-    } else {
-      finish_tile<count, count>(a, even, [&](int i, int upper) HWY_ATTR { return a.out + pixel(i, upper) * a.pixel; });
-      if (a.second) finish_tile<count, count>(a, odd, [&](int i, int upper) HWY_ATTR { return a.out + a.row + pixel(i, upper) * a.pixel; });
+      for (int j = 0; j < pixels; ++j) {
+        store_parts(finish(sum[b * pixels + j], used), to, to + plane);
+        to += pixel;
+      }
+    }
+  } else {  // two pixels a vector
+    const V used = hn::LoadU(d, a.mask);
+    const Index row = a.row;
+    const bool second = a.second;
+    V low[(pixels + 1) / 2];
+    UNROLL
+    for (int j = 0; j < pixels; j += 2) {
+      const int next = j + 1 < pixels ? j + 1 : j;
+      const V even = hn::ConcatEven(d, sum[next], sum[j]);
+      low[j / 2] = hn::ConcatOdd(d, sum[next], sum[j]);
+      float* const beside = out + (next - j) * pixel;
+      store_parts(finish(use == LaneUse::channel_pairs ? hn::Add(even, low[j / 2]) : even, used), out, beside);
+      out = beside + pixel;
+    }
+    if (use == LaneUse::row_pairs && second) {
+      out = a.out + row;
+      UNROLL
+      for (int j = 0; j < pixels; j += 2) {
+        float* const beside = out + (j + 1 < pixels ? pixel : 0);
+        store_parts(finish(low[j / 2], used), out, beside);
+        out = beside + pixel;
+      }
     }
   }
 }

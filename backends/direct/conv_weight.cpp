@@ -163,34 +163,41 @@ AddBand pick_band(const BandKind& kind) {
   return kind.in_pixel == 1 ? pick_band_taps<LaneUse::plain, 1>(kind) : pick_band_taps<LaneUse::plain, plane_channels>(kind);
 }
 
+// Four sums at a time, so that they do not wait for each other.
+template <class PixelAt>
+HWY_INLINE void add_pixels(Index pixels, float* sums, const PixelAt& pixel_at) {
+  const D d;
+  V sum[4] = {hn::LoadU(d, sums), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  Index i = 0;
+  for (; i + 4 <= pixels; i += 4) {
+    UNROLL
+    for (int k = 0; k < 4; ++k) sum[k] = hn::Add(sum[k], pixel_at(i + k));
+  }
+  for (; i < pixels; ++i) sum[0] = hn::Add(sum[0], pixel_at(i));
+  hn::StoreU(hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])), d, sums);
+}
+
 template <class Tag>
 void spread_pixels(Tag d, LaneUse use, const SpreadCall& call) {
   if constexpr (lanes == 16) {
+    alignas(64) std::int32_t order[16];
+    for (int l = 0; l < 16; ++l) order[l] = use == LaneUse::plain ? l : use == LaneUse::channel_pairs ? l / 2 : l / 2 + l % 2 * 8;
+    const auto lanes_from = hn::SetTableIndices(d, order);
     const D8 half;
-    const V8 zero = hn::Zero(half);
-    V sum = hn::LoadU(d, call.sums);
-    for (Index i = 0; i < call.pixels; ++i) {
-      const V8 a = hn::LoadU(half, call.lower + i * 8), b = call.upper != nullptr ? hn::LoadU(half, call.upper + i * 8) : zero;
-      V v;
-      if (use == LaneUse::plain) {
-        v = hn::Combine(d, b, a);
-      } else {  // a0 b0 a1 b1 ...
-        const V8 low = hn::InterleaveLower(half, a, b), high = hn::InterleaveUpper(half, a, b);
-        v = hn::Combine(d, hn::ConcatUpperUpper(half, high, low), hn::ConcatLowerLower(half, high, low));
-      }
-      sum = hn::Add(sum, v);
+    const auto pixel_at = [&](V8 upper, Index i) HWY_ATTR {
+      const V v = hn::TableLookupLanes(hn::Combine(d, upper, hn::LoadU(half, call.lower + i * 8)), lanes_from);
       hn::StoreU(v, d, call.out + i * lanes);
-    }
-    hn::StoreU(sum, d, call.sums);
+      return v;
+    };
+    const float* const upper = call.upper;
+    if (upper != nullptr) add_pixels(call.pixels, call.sums, [&](Index i) HWY_ATTR { return pixel_at(hn::LoadU(half, upper + i * 8), i); });
+    else add_pixels(call.pixels, call.sums, [&](Index i) HWY_ATTR { return pixel_at(hn::Zero(half), i); });
   }
 }
 void spread_y(LaneUse use, const SpreadCall& call) { spread_pixels(D(), use, call); }
 
 void sum_y(Index pixels, const float* y, float* sums) {
-  const D d;
-  V sum = hn::LoadU(d, sums);
-  for (Index i = 0; i < pixels; ++i) sum = hn::Add(sum, hn::LoadU(d, y + i * y_pixel));
-  hn::StoreU(sum, d, sums);
+  add_pixels(pixels, sums, [&](Index i) HWY_ATTR { return hn::LoadU(D(), y + i * y_pixel); });
 }
 
 constexpr WeightFunctions functions{lanes, &pick_band, &spread_y, &sum_y};

@@ -24,7 +24,8 @@ struct WinnerList {
   const std::int32_t* offsets;
 };
 // Rows of whole vectors of 8 (or 4) lanes, `in_row` and `w_row` floats apart.
-using AddWindows = void (*)(const WinnerList& list, const float* in, Index in_row, float* w, Index w_row);
+// The sum of the values is added to *bias unless that is null.
+using AddWindows = void (*)(const WinnerList& list, const float* in, Index in_row, float* w, Index w_row, float* bias);
 using AddFilters = void (*)(const WinnerList& list, const float* w, Index w_row, float* out, Index out_row);
 constexpr int most_rows = 7, most_vectors = 12;
 struct WinnerFunctions {
@@ -47,7 +48,7 @@ using VP = hn::Vec<DP>;
 constexpr int kept = registers == 32 ? 28 : 13;
 
 template <int rows, int vectors>
-HWY_NOINLINE void add_windows(const WinnerList& list, const float* in, Index in_row, float* w, Index w_row) {
+HWY_NOINLINE void add_windows(const WinnerList& list, const float* in, Index in_row, float* w, Index w_row, float* bias) {
   // `wide` vectors of 16 lanes and `narrow` of 8 a row.
   constexpr int wide = lanes > part ? vectors / 2 : 0, narrow = vectors - 2 * wide, a = wide > 0 ? wide : 1, b = narrow > 0 ? narrow : 1;
   const D d;
@@ -61,9 +62,11 @@ HWY_NOINLINE void add_windows(const WinnerList& list, const float* in, Index in_
     UNROLL
     for (int v = 0; v < narrow; ++v) rest[r * b + v] = hn::LoadU(dp, w + r * w_row + wide * lanes + v * part);
   }
+  float total = 0;
   for (Index i = 0; i < list.count; ++i) {
     const V g = hn::Set(d, list.values[i]);
     const VP gp = hn::Set(dp, list.values[i]);
+    total += list.values[i];
     const float* p = in + list.offsets[list.positions[i]];
     UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -75,6 +78,7 @@ HWY_NOINLINE void add_windows(const WinnerList& list, const float* in, Index in_
       OPAQUE(p);
     }
   }
+  if (bias != nullptr) *bias += total;
   UNROLL
   for (int r = 0; r < rows; ++r) {
     UNROLL
@@ -94,9 +98,13 @@ HWY_NOINLINE void add_filters(const WinnerList& list, const float* w, Index w_ro
     UNROLL
     for (int v = 0; v < vectors; ++v) k[r * vectors + v] = hn::LoadU(d, w + r * w_row + v * part);
   }
-  for (Index i = 0; i < list.count; ++i) {
-    const VP g = hn::Set(d, list.values[i]);
-    float* p = out + list.offsets[list.positions[i]];
+  // Copies, since for all the compiler knows the stores below change `list`.
+  const float* const HWY_RESTRICT values = list.values;
+  const std::int32_t *const HWY_RESTRICT positions = list.positions, *const HWY_RESTRICT offsets = list.offsets;
+  const Index count = list.count;
+  for (Index i = 0; i < count; ++i) {
+    const VP g = hn::Set(d, values[i]);
+    float* p = out + offsets[positions[i]];
     UNROLL
     for (int r = 0; r < rows; ++r) {
       UNROLL
@@ -241,12 +249,13 @@ class WinnersConv final : public Conv {
     const Index in_row = task_.geometry.dilation_height * in_.pitch;
     for (Index filter = 0; filter < task_.geometry.filters; ++filter) {
       const WinnerList list = list_of(y, filter);
-      float sum = 0;
-      for (Index i = 0; i < list.count; ++i) sum += list.values[i];
-      bias[filter] += sum;
+      float* sum = &bias[filter];  // once
       for (Index p = 0; p < in_.planes(); ++p) {
         float* const w = call.out + (filter * in_.planes() + p) * filter_plane_;
-        for (const Part& part : parts_) functions_->weight[part.rows - 1][part.vectors - 1](list, in + p * in_.plane + part.in, in_row, w + part.w, filter_row_);
+        for (const Part& part : parts_) {
+          functions_->weight[part.rows - 1][part.vectors - 1](list, in + p * in_.plane + part.in, in_row, w + part.w, filter_row_, sum);
+          sum = nullptr;
+        }
       }
     }
   }
