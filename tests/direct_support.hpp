@@ -101,7 +101,7 @@ Guarded<T> laid_out(Layout layout, Index images, Index channels, Index pixels, c
 
 template <class T>
 bool same_bits(const Guarded<T>& a, const Guarded<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
+  return a.size() == b.size() && (a.size() == 0 || std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0);
 }
 
 // Equal, or both NaN; -0 equals 0.
