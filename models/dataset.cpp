@@ -42,14 +42,15 @@ Dataset::Batch Dataset::gather(const Index* positions, Index count) const {
 
 Dataset read_idx_dataset(const fs::path& folder, Split split) {
   const IdxPair files = find_idx_pair(folder, split == Split::train ? IdxSplit::train : IdxSplit::test);
-  constexpr int image_rank = 3, label_rank = 1;
-  const IdxFile images = read_idx(files.images, image_rank);
+  constexpr int label_rank = 1;
+  IdxFile images = read_idx(files.images, files.image_rank);
   const IdxFile labels = read_idx(files.labels, label_rank);
   if (images.sizes[0] != labels.sizes[0]) {
     fail(fmt::format("[data] wanted as many labels as images, found {} images in '{}' and {} labels in '{}'", images.sizes[0], files.images.string(), labels.sizes[0], files.labels.string()));
   }
   Dataset set;
-  set.images = Tensor::copy(images.bytes.data(), Shape{images.sizes[0], 1, images.sizes[1], images.sizes[2]});
+  if (files.image_rank == 3) images.sizes.insert(images.sizes.begin() + 1, 1);  // grey: one channel
+  set.images = Tensor::copy(images.bytes.data(), Shape{images.sizes[0], images.sizes[1], images.sizes[2], images.sizes[3]});
   const std::vector<std::int32_t> classes(labels.bytes.begin(), labels.bytes.end());
   set.labels = Tensor::copy(classes.data(), Shape{labels.sizes[0]});
   set.classes = 1 + *std::max_element(classes.begin(), classes.end());

@@ -15,12 +15,12 @@ CORES = sorted(os.sched_getaffinity(0))
 ACTIVE = {"OMP_WAIT_POLICY": "active"}  # a peer is stopped between its rounds, so its waiting threads disturb nobody
 PEERS = {
     "oneDNN": ("oneDNN", "onednn/build/onednn_step", None, [], ACTIVE),
-    "oneDNN, AVX2 only": ("oneDNN", "onednn/build/onednn_step", None, [], {**ACTIVE, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    "oneDNN of Debian": ("oneDNN", "onednn-debian/build/onednn_step", None, [], ACTIVE),
-    "oneDNN of Debian, AVX2 only": ("oneDNN", "onednn-debian/build/onednn_step", None, [], {**ACTIVE, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "oneDNN (AVX2)": ("oneDNN", "onednn/build/onednn_step", None, [], {**ACTIVE, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "Debian's oneDNN": ("oneDNN", "onednn-debian/build/onednn_step", None, [], ACTIVE),
+    "Debian's oneDNN (AVX2)": ("oneDNN", "onednn-debian/build/onednn_step", None, [], {**ACTIVE, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
     "PyTorch": ("frameworks", "torch/bin/python", "torch_peer.py", ["--mode", "eager"], {}),
-    "PyTorch, compiled": ("frameworks", "torch/bin/python", "torch_peer.py", ["--mode", "compile"], {}),
-    "PyTorch of Debian": ("frameworks", "torch-debian/bin/python", "torch_peer.py", ["--mode", "eager"], {}),
+    "PyTorch (compiled)": ("frameworks", "torch/bin/python", "torch_peer.py", ["--mode", "compile"], {}),
+    "Debian's PyTorch": ("frameworks", "torch-debian/bin/python", "torch_peer.py", ["--mode", "eager"], {}),
     "TensorFlow": ("frameworks", "tensorflow/bin/python", "tensorflow_peer.py", [], {}),
     "JAX": ("frameworks", "jax/bin/python", "jax_peer.py", [], {}),
     "ONNX Runtime": ("ONNX Runtime", "onnxruntime/bin/python", "onnxruntime_peer.py", [], {}),
@@ -34,10 +34,10 @@ class Failure(Exception):
 
 
 def pinned(command, threads):
-    """The command on as many cores as it has threads, the first ones."""
+    """The command on as many cores as it has threads, the first ones; it dies with this process."""
     if threads > len(CORES):
         raise Failure(f"{threads} threads on {len(CORES)} cores")
-    return ["taskset", "--cpu-list", ",".join(map(str, CORES[:threads])), *command]
+    return ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", ",".join(map(str, CORES[:threads])), *command]
 
 
 class Peer:

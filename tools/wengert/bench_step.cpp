@@ -22,7 +22,7 @@ namespace {
 
 struct StepArguments {
   std::string script = "mnist_cnn", data, kernel = "auto";
-  Index batch = 64, steps = 40;
+  Index batch = 64, steps = 40, warm_up = 5;
   int threads = 0;
   bool json = false;
 };
@@ -35,15 +35,14 @@ int run(const StepArguments& a) {
   options.kernel = a.kernel;
   options.threads = a.threads;
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
-  constexpr Index warm_up = 5;
   std::vector<double> seconds;
   std::vector<Index> positions(static_cast<std::size_t>(a.batch));
-  for (Index step = 0; step < warm_up + a.steps; ++step) {
+  for (Index step = 0; step < a.warm_up + a.steps; ++step) {
     for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
     const Dataset::Batch batch = set.gather(positions.data(), a.batch);
     const auto start = std::chrono::steady_clock::now();
     trainer.step(batch.images, batch.labels);
-    if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (step >= a.warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds);
   constexpr double milliseconds = 1e3;
@@ -66,6 +65,7 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--batch", a->batch, "Images a step")->check(CLI::PositiveNumber);
   sub->add_option("--steps", a->steps, "Timed steps")->check(CLI::PositiveNumber);
+  sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")->check(CLI::NonNegativeNumber);
   sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
   sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col");
   sub->add_flag("--json", a->json, "JSON on stdout");

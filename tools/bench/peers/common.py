@@ -67,13 +67,20 @@ NETWORKS = {
 }
 
 
-def parameters(layers):
-    """Name, shape and fan-in of every trained weight, in order; convolutions (F,C,KH,KW), linear layers (out,in); fan-in 0: zeros."""
+def flat(layers):
+    """The layers with those within residual blocks."""
     for layer in layers:
         if layer["kind"] == "residual":
-            yield from parameters(layer["main"])
-            yield from parameters(layer["shortcut"])
-        elif layer["kind"] in ("conv", "linear"):
+            yield from flat(layer["main"])
+            yield from flat(layer["shortcut"])
+        else:
+            yield layer
+
+
+def parameters(layers):
+    """Name, shape and fan-in of every weight and bias, in order; convolutions (F,C,KH,KW), linear layers (out,in); fan-in 0: zeros."""
+    for layer in flat(layers):
+        if layer["kind"] in ("conv", "linear"):
             window = (layer["size"], layer["size"]) if layer["kind"] == "conv" else ()
             yield layer["name"] + ".weight", (layer["out"], layer["in"], *window), layer["in"] * math.prod(window)
             if layer["bias"]:
@@ -120,14 +127,14 @@ def colour_images(images):
 
 
 def write_colour_set(folder):
-    """The same 3x32x32 images as files of IDX form, with sizes (count, 3, 32, 32)."""
+    """The same 3x32x32 images as files of IDX form."""
     folder = pathlib.Path(folder)
     if (folder / "train-labels-idx1-ubyte").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = read_mnist()
     sizes = b"".join(size.to_bytes(4, "big") for size in (COLOUR_COUNT, 3, 32, 32))
-    (folder / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x04" + sizes + colour_images(images))
+    (folder / "train-images-idx4-ubyte").write_bytes(b"\0\0\x08\x04" + sizes + colour_images(images))
     (folder / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + sizes[:4] + labels[:COLOUR_COUNT])
 
 
@@ -158,11 +165,12 @@ def best_environment(**wanted):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 
 
-def arguments(*modes):
+def arguments(**choices):
+    """The options; of each further one's choices the first is the default."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, required=True)
-    if modes:
-        parser.add_argument("--mode", choices=modes, default=modes[0])
+    for name, words in choices.items():
+        parser.add_argument("--" + name, choices=words, default=words[0])
     return parser.parse_args()
 
 

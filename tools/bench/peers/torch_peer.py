@@ -4,7 +4,7 @@ import common
 
 common.best_environment(MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="1073741824", MALLOC_TOP_PAD_="67108864",
                         OMP_WAIT_POLICY="active")
-options = common.arguments("eager", "compile")
+options = common.arguments(mode=["eager", "compile"], layout=["faster", "channels_last", "contiguous"])
 
 import torch  # noqa: E402  after the environment
 from torch import nn  # noqa: E402
@@ -12,6 +12,8 @@ from torch import nn  # noqa: E402
 torch.set_num_threads(options.threads)
 torch.set_num_interop_threads(1)
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+if options.layout != "faster":
+    LAYOUTS = {options.layout: LAYOUTS[options.layout]}
 
 
 class Residual(nn.Module):
@@ -46,20 +48,12 @@ def network_of(name):
     weighted = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     wanted = common.initial_weights(name)
     with torch.no_grad():
-        for layer, into in zip(ordered(common.NETWORKS[name]["layers"]), weighted):
+        layers = [layer for layer in common.flat(common.NETWORKS[name]["layers"]) if layer["kind"] in ("conv", "linear")]
+        for layer, into in zip(layers, weighted):
             into.weight.copy_(torch.from_numpy(wanted[layer["name"] + ".weight"]))
             if layer["bias"]:
                 into.bias.copy_(torch.from_numpy(wanted[layer["name"] + ".bias"]))
     return network
-
-
-def ordered(layers):
-    for layer in layers:
-        if layer["kind"] == "residual":
-            yield from ordered(layer["main"])
-            yield from ordered(layer["shortcut"])
-        elif layer["kind"] in ("conv", "linear"):
-            yield layer
 
 
 def optimiser_of(name, trained):
@@ -127,6 +121,8 @@ def predicting(name, batch, data, layout, how):
 
 def best(make, variants):
     """A fresh run of the fastest variant; one that this version cannot build is left out."""
+    if len(variants) == 1:
+        return make(*variants[0])
     candidates = {}
     for variant in variants:
         try:
