@@ -251,7 +251,7 @@ class Comparison:
         if middle is None:
             return "-"
         rounds = self.cells[section][cell][name]["rounds"]
-        low, _, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else (middle, middle, middle)
+        low, _, high = statistics.quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else (middle, middle, middle)
         memory = self.cells[section][cell][name].get("memory_mb")
         return f"{middle:.4g} ({low:.4g} to {high:.4g})" + (f", {memory:.0f} MB" if memory else "")
 
