@@ -221,7 +221,7 @@ class Comparison:
                     continue
                 one = ["--layout", "channels_last"] if script == "torch_peer.py" else []  # without trying which is faster
                 try:
-                    seconds, memory = started([str(program), str(HERE / "peers" / script), *more, *one, "--threads", str(threads)], threads, "step mnist_cnn 64 1",
+                    seconds, memory = started([str(program), str(HERE / "peers" / script), *more, *one, "--threads", str(threads)], threads, "step mnist_cnn 64 1 640",
                                               environment)
                     self.add("process", "first step of batch 64", name, [1e3 * seconds], memory_mb=memory)
                     self.groups[name] = group
