@@ -16,6 +16,19 @@ layers = [{ flatten = {} }, { linear = "off", units = 4 }, { relu = {} }, { line
 """
 
 
+def check_help(command, text):
+    """An example, and sentences without a full stop that begin with a capital (or a digit)."""
+    check("\n  wengert " in text, f"{command} has no example")
+    column = 30  # where descriptions stand
+    options = text.split("\nExample")[0]
+    described = [line[column:] for line in options.splitlines() if line.startswith("  ") and line[column - 1:column] == " " and line[column:].strip()]
+    check(described, f"{command} describes nothing:\n{text}")
+    for line in text.splitlines()[:1] + described:
+        check(not line[0].islower() and not line[0].isspace(), f"{command}: wanted a capital: {line}")
+    for line in described:
+        check(not line.endswith("."), f"{command}: wanted no full stop: {line}")
+
+
 def set_all(path, name, value):
     """Sets every element of one f32 tensor of a safetensors file."""
     content = bytearray(path.read_bytes())
@@ -39,9 +52,8 @@ with tempfile.TemporaryDirectory() as name:
     short = ["--examples", 600, "--epochs", 2, "--batch", 32]
 
     check(wengert("--version").stdout.strip() != "", "--version prints nothing")
-    for sub in ("train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench"):
-        text = wengert(sub, "--help").stdout
-        check("xample" in text, f"{sub} --help has no example")
+    for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench", "bench overhead", "bench conv", "bench op", "bench step"):
+        check_help(f"wengert {sub} --help", wengert(*sub.split(), "--help").stdout)
 
     out = json.loads(wengert("train", *short, "--validation", 100, "--out", model, "--history", folder / "h.jsonl", "--json").stdout)
     check(len(out["epochs"]) == 2 and out["steps"] == 32, f"train --json: {out}")

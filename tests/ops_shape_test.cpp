@@ -210,9 +210,9 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
                  }),
                  "[average_pool2d "));
   CHECK(contains(message_of([&] {
-                   return average_pool2d(tape.constant(counting(Shape{2, 2})), {.window = 1});
+                   return average_pool2d(tape.constant(counting(Shape{2, 2}), "plane"), {.window = 1});
                  }),
-                 "wanted x (N,C,H,W), got (2,2)"));
+                 "wanted x (N,C,H,W), got (2,2) from 'plane'"));
 }
 
 TEST_CASE("batch norm: a channel worked by hand, and the inference form with the same statistics") {

@@ -110,7 +110,7 @@ TEST_CASE("every kind of layer, branches, and names") {
     { name = "sum", from = ["t", "sigmoid1", "c1"], add = {} },
     { concat = "both", from = ["sum", "input"], axis = 1 },
     { max_pool2d = {}, window = 3, stride = 2, padding = "same" },
-    { average_pool2d = {}, window = [2, 1] },
+    { average_pool2d = {}, window = [2, 1], padding = "full" },
     { dropout = "d", rate = 0.5 },
     { global_average_pool2d = {} },
     { linear = "out", units = 3 },)");

@@ -155,18 +155,18 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
 void add_bench_conv(CLI::App& bench, int& status) {
   auto arguments = std::make_shared<ConvArguments>();
   CLI::App* sub = bench.add_subcommand("conv", "Time a convolution: median, GFLOP/s, and the ratio to the naive kernel in the same run");
-  sub->add_option("--kernel", arguments->kernels, "naive, matrix, im2col, auto; several are timed in turn; default: all");
-  sub->add_option("--shape", arguments->shape, "N,C,H,W,F,KH,KW: batch, channels, height, width, filters, filter height and width")
+  sub->add_option("--kernel", arguments->kernels, "Kernels to time in turn: naive, matrix, im2col, auto; default all");
+  sub->add_option("--shape", arguments->shape, "Batch, channels, height, width, filters, filter height and width: N,C,H,W,F,KH,KW")
       ->delimiter(',')->expected(7)->required();
   sub->add_option("--stride", arguments->stride, "S or HEIGHT,WIDTH, default 1")->delimiter(',')->expected(1, 2);
   sub->add_option("--dilation", arguments->dilation, "D or HEIGHT,WIDTH, default 1")->delimiter(',')->expected(1, 2);
-  sub->add_option("--padding", arguments->padding, "valid, same, full, P, ROWS,COLUMNS or TOP,BOTTOM,LEFT,RIGHT, default valid");
-  sub->add_option("--groups", arguments->groups, "Default 1");
+  sub->add_option("--padding", arguments->padding, "One of valid, same, full, P, ROWS,COLUMNS and TOP,BOTTOM,LEFT,RIGHT, default valid");
+  sub->add_option("--groups", arguments->groups, "Groups of channels and filters, default 1");
   sub->add_option("--threads", arguments->threads, "0 means all, default 1; the naive kernel compared with always has 1")->check(CLI::NonNegativeNumber);
-  sub->add_option("--direction", arguments->direction, "forward, data (gradient by x) or weight (gradient by w), default forward")
+  sub->add_option("--direction", arguments->direction, "One of forward, data (gradient by x) and weight (gradient by w), default forward")
       ->check(CLI::IsMember({"forward", "data", "weight"}));
-  sub->add_option("--dtype", arguments->dtype, "f32 or f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
-  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default: about a second's worth, at least 5")->check(CLI::PositiveNumber);
+  sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(CLI::PositiveNumber);
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {

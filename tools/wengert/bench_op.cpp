@@ -120,10 +120,10 @@ void add_bench_op(CLI::App& bench, int& status) {
   CLI::App* sub = bench.add_subcommand("op", "Time the sample calls of an op, the call's overhead included, on each of its kernels");
   sub->add_option("name", arguments->op, "The op; see `wengert ops`")->required();
   sub->add_option("--case", arguments->only_case, "One sample case alone, counted from 0")->check(CLI::NonNegativeNumber);
-  sub->add_option("--kernel", arguments->kernel, "One kernel alone; default: all that the op has");
+  sub->add_option("--kernel", arguments->kernel, "One kernel alone, default all that the op has");
   sub->add_option("--threads", arguments->threads, "0 means all, default 1")->check(CLI::NonNegativeNumber);
-  sub->add_option("--dtype", arguments->dtype, "f32 or f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
-  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default: about a second's worth, at least 5")->check(CLI::PositiveNumber);
+  sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(CLI::PositiveNumber);
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Example:\n  wengert bench op max_pool2d --case 1");
   sub->callback([arguments, &status] {

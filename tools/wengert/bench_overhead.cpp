@@ -57,7 +57,7 @@ Overhead measure() {
 }  // namespace
 
 void add_bench_overhead(CLI::App& bench, int& status) {
-  CLI::App* sub = bench.add_subcommand("overhead", "Time of recording and running an add of 8 floats eagerly");
+  CLI::App* sub = bench.add_subcommand("overhead", "Time the recording and running of an add of 8 floats eagerly");
   auto as_json = std::make_shared<bool>(false);
   sub->add_flag("--json", *as_json, "Print JSON");
   sub->footer("Example:\n  wengert bench overhead --json");

@@ -62,15 +62,15 @@ int run(const StepArguments& a) {
 
 void add_bench_step(CLI::App& bench, int& status) {
   auto a = std::make_shared<StepArguments>();
-  CLI::App* sub = bench.add_subcommand("step", "One training step of a network on real batches");
-  sub->footer("Example: wengert bench step --batch 64 --threads 1 --kernel im2col");
-  sub->add_option("script", a->script, "Model script (the report's network)");
+  CLI::App* sub = bench.add_subcommand("step", "Time one training step of a network on real batches");
+  sub->footer("Example:\n  wengert bench step --batch 64 --threads 1 --kernel im2col");
+  sub->add_option("script", a->script, "Model script, default the report's network");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
-  sub->add_option("--batch", a->batch, "Images a step")->check(CLI::PositiveNumber);
-  sub->add_option("--steps", a->steps, "Timed steps")->check(CLI::PositiveNumber);
-  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
-  sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col");
-  sub->add_flag("--json", a->json, "JSON on stdout");
+  sub->add_option("--batch", a->batch, "Images a step, default 64")->check(CLI::PositiveNumber);
+  sub->add_option("--steps", a->steps, "Timed steps, default 40")->check(CLI::PositiveNumber);
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(CLI::NonNegativeNumber);
+  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col");
+  sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }
 

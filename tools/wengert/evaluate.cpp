@@ -61,12 +61,12 @@ int run(const EvaluateArguments& a) {
 
 void add_evaluate(CLI::App& app, int& status) {
   auto a = std::make_shared<EvaluateArguments>();
-  CLI::App* sub = app.add_subcommand("evaluate", "measure a saved model on the test set");
-  sub->footer("Example: wengert evaluate model.safetensors --json");
-  sub->add_option("model", a->model, "saved model")->required();
-  sub->add_option("--data", a->data, "folder with the IDX files of a data set");
-  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
-  sub->add_flag("--json", a->json, "JSON on stdout");
+  CLI::App* sub = app.add_subcommand("evaluate", "Measure a saved model on the test set");
+  sub->footer("Example:\n  wengert evaluate model.safetensors --json");
+  sub->add_option("model", a->model, "Saved model")->required();
+  sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }
 

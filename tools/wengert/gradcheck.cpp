@@ -119,9 +119,9 @@ void add_gradcheck(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
   GradcheckRequest& request = arguments->request;
-  CLI::Option* subject = sub->add_option("subject", request.subject, "An op, SCRIPT.toml or MODEL.safetensors; default: the report's network");
+  CLI::Option* subject = sub->add_option("subject", request.subject, "An op, SCRIPT.toml or MODEL.safetensors; default the report's network");
   CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
-  sub->add_option("--dtype", arguments->dtype, "f64 or f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
+  sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
   sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1");
   sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(CLI::Range(1, 2));
   sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(CLI::NonNegativeNumber)->excludes(all);

@@ -111,14 +111,14 @@ int run(const PredictArguments& a) {
 
 void add_predict(CLI::App& app, int& status) {
   auto a = std::make_shared<PredictArguments>();
-  CLI::App* sub = app.add_subcommand("predict", "the class of PNG pictures, or of images of the test set");
-  sub->footer("Example: wengert predict model.safetensors digit.png\n         wengert predict model.safetensors --index 0 1 2");
-  sub->add_option("model", a->model, "saved model")->required();
+  CLI::App* sub = app.add_subcommand("predict", "Show the class of PNG pictures, or of images of the test set");
+  sub->footer("Examples:\n  wengert predict model.safetensors digit.png\n  wengert predict model.safetensors --index 0 1 2");
+  sub->add_option("model", a->model, "Saved model")->required();
   sub->add_option("pictures", a->pictures, "PNG files; scaled to the model's size, inverted where dark on light");
-  sub->add_option("--index", a->indices, "images of the test set");
-  sub->add_option("--data", a->data, "folder with the IDX files of a data set");
-  sub->add_flag("--invert", a->invert, "turn the choice of dark on light round");
-  sub->add_flag("--json", a->json, "JSON on stdout");
+  sub->add_option("--index", a->indices, "Images of the test set");
+  sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
+  sub->add_flag("--invert", a->invert, "Turn the choice of dark on light round");
+  sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }
 

@@ -182,27 +182,27 @@ int run(const TrainArguments& a) {
 
 void add_train(CLI::App& app, int& status) {
   auto a = std::make_shared<TrainArguments>();
-  CLI::App* sub = app.add_subcommand("train", "fit a network (without a script: the report's) to MNIST or another set");
-  sub->footer("Example: wengert train tools/scripts/mnist_cnn.toml --epochs 5 --validation 5000 --out digits.safetensors");
-  sub->add_option("script", a->script, "model script (TOML); a name finds one of the installed scripts");
-  sub->add_option("--data", a->data, "folder with the four IDX files of a data set");
-  sub->add_option("--epochs", a->epochs, "in all; shapes the schedule")->check(CLI::NonNegativeNumber);
-  sub->add_option("--batch", a->batch, "images a step (64)")->check(CLI::PositiveNumber);
-  sub->add_option("--rate", a->rate, "learning rate");
-  sub->add_option("--seed", a->seed, "of initial weights and batch order (1)");
-  sub->add_option("--threads", a->threads, "0: all")->check(CLI::NonNegativeNumber);
-  sub->add_option("--kernel", a->kernel, "auto, naive, matrix, im2col, or K,auto to fall back");
-  sub->add_flag("--serial", a->serial, "one worker");
-  sub->add_option("--examples", a->examples, "the first N images only")->check(CLI::NonNegativeNumber);
-  sub->add_option("--validation", a->validation, "hold out the last N images")->check(CLI::NonNegativeNumber);
-  sub->add_option("--patience", a->patience, "stop after N epochs without a better validation loss")->check(CLI::NonNegativeNumber);
-  sub->add_flag("--keep-best", a->keep_best, "end with the parameters of the epoch with the best validation accuracy");
-  sub->add_option("--out", a->out, "file of the trained model (model.safetensors)");
-  sub->add_option("--history", a->history, "file for one JSON line an epoch");
-  sub->add_option("--resume", a->resume, "saved training to continue exactly");
-  sub->add_option("--steps", a->steps, "stop after N steps")->check(CLI::NonNegativeNumber);
-  sub->add_flag("--json", a->json, "the result as JSON on stdout");
-  sub->add_flag("--quiet", a->quiet, "print nothing");
+  CLI::App* sub = app.add_subcommand("train", "Fit a network (without a script: the report's) to MNIST or another set");
+  sub->footer("Example:\n  wengert train tools/scripts/mnist_cnn.toml --epochs 5 --validation 5000 --out digits.safetensors");
+  sub->add_option("script", a->script, "Model script, a TOML file; a name finds one of the installed scripts");
+  sub->add_option("--data", a->data, "Folder with the four IDX files of a data set");
+  sub->add_option("--epochs", a->epochs, "Epochs in all; they shape the schedule")->check(CLI::NonNegativeNumber);
+  sub->add_option("--batch", a->batch, "Images a step, default 64")->check(CLI::PositiveNumber);
+  sub->add_option("--rate", a->rate, "Learning rate");
+  sub->add_option("--seed", a->seed, "Of initial weights and batch order, default 1");
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(CLI::NonNegativeNumber);
+  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto' to fall back");
+  sub->add_flag("--serial", a->serial, "One worker");
+  sub->add_option("--examples", a->examples, "The first N images only")->check(CLI::NonNegativeNumber);
+  sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(CLI::NonNegativeNumber);
+  sub->add_option("--patience", a->patience, "End after N epochs without a better validation loss")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--keep-best", a->keep_best, "End with the parameters of the epoch with the best validation accuracy");
+  sub->add_option("--out", a->out, "File of the trained model, default model.safetensors");
+  sub->add_option("--history", a->history, "File for one JSON line an epoch");
+  sub->add_option("--resume", a->resume, "Saved training to continue exactly");
+  sub->add_option("--steps", a->steps, "Stop after N steps")->check(CLI::NonNegativeNumber);
+  sub->add_flag("--json", a->json, "Print JSON");
+  sub->add_flag("--quiet", a->quiet, "Print nothing");
   a->given = sub;
   sub->callback([a, &status] { status = run(*a); });
 }
