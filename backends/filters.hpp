@@ -5,23 +5,26 @@
 
 namespace wengert {
 
+// body(position in w, position in packed) of every weight; see pack_filters().
+template <class Body>
+void for_each_weight(const ConvGeometry& g, Index run, Body body) {
+  const Index runs = g.kernel_height * g.kernel_width / run, pairs = g.filters * g.group_channels();
+  for (Index pair = 0; pair < pairs; ++pair)
+    for (Index t = 0; t < runs; ++t)
+      for (Index s = 0; s < run; ++s) body((pair * runs + t) * run + s, (t * pairs + pair) * run + s);
+}
+
 // w (K, C/groups, KH*KW) -> packed (KH*KW/run, K, C/groups, run): the matrices over channels and `run` neighbouring taps that
 // a matrix product takes. run divides KH*KW.
 template <class T>
 void pack_filters(const ConvGeometry& g, Index run, const T* w, T* packed) {
-  const Index runs = g.kernel_height * g.kernel_width / run, pairs = g.filters * g.group_channels();
-  for (Index pair = 0; pair < pairs; ++pair)
-    for (Index t = 0; t < runs; ++t)
-      for (Index s = 0; s < run; ++s) packed[(t * pairs + pair) * run + s] = w[(pair * runs + t) * run + s];
+  for_each_weight(g, run, [&](Index plain, Index place) { packed[place] = w[plain]; });
 }
 
 // The way back.
 template <class T>
 void unpack_filters(const ConvGeometry& g, Index run, const T* packed, T* w) {
-  const Index runs = g.kernel_height * g.kernel_width / run, pairs = g.filters * g.group_channels();
-  for (Index pair = 0; pair < pairs; ++pair)
-    for (Index t = 0; t < runs; ++t)
-      for (Index s = 0; s < run; ++s) w[(pair * runs + t) * run + s] = packed[(t * pairs + pair) * run + s];
+  for_each_weight(g, run, [&](Index plain, Index place) { w[plain] = packed[place]; });
 }
 
 inline Index filter_elements(const ConvGeometry& g) {

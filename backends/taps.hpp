@@ -29,22 +29,22 @@ struct Meetings {
   Index partner = 0, partner_step = 1;
 };
 
+// Positions 0 <= i < limit whose partner offset + i*step lies in [0, in), each with that partner.
+inline Meetings meetings(Index limit, Index offset, Index step, Index in) {
+  const Index low = offset >= 0 ? 0 : (-offset + step - 1) / step;
+  const Index high = offset >= in ? 0 : std::min(limit, (in - 1 - offset) / step + 1);
+  if (high <= low) return {};
+  return {low, high - low, 1, low * step + offset, step};
+}
+
 // The outputs that tap `tap` serves without touching the padding, each with its input.
 inline Meetings outputs_of_tap(const ConvAxis& axis, Index tap) {
-  const Index offset = tap * axis.dilation - axis.pad;
-  const Index low = offset >= 0 ? 0 : (-offset + axis.stride - 1) / axis.stride;
-  const Index high = offset >= axis.in ? 0 : std::min(axis.out, (axis.in - 1 - offset) / axis.stride + 1);
-  if (high <= low) return {};
-  return {low, high - low, 1, low * axis.stride + offset, axis.stride};
+  return meetings(axis.out, tap * axis.dilation - axis.pad, axis.stride, axis.in);
 }
 
 // The taps through which output `out` reads the input, each with that input.
 inline Meetings taps_of_output(const ConvAxis& axis, Index out) {
-  const Index offset = out * axis.stride - axis.pad;
-  const Index low = offset >= 0 ? 0 : (-offset + axis.dilation - 1) / axis.dilation;
-  const Index high = offset >= axis.in ? 0 : std::min(axis.kernel, (axis.in - 1 - offset) / axis.dilation + 1);
-  if (high <= low) return {};
-  return {low, high - low, 1, low * axis.dilation + offset, axis.dilation};
+  return meetings(axis.kernel, out * axis.stride - axis.pad, axis.dilation, axis.in);
 }
 
 // The taps through which input `in` is read, each with the output that reads it. The outputs fall as the taps rise.

@@ -10,26 +10,20 @@ namespace wengert {
 
 namespace {
 
-// "[conv2d 'conv1' models/mnist_cnn.cpp:14]"
-std::string caption(const Op& op, const CallOptions& options) {
-  Node node;
-  node.op = &op;
-  node.name = options.name;
-  node.site = options.site;
-  return node.text();
-}
+std::string caption_of(const Op& op, const CallOptions& options) { return caption(op.name, options.name, options.site); }
 
 // The tape of the inputs, or null; all recorded inputs must be on the same one.
 std::shared_ptr<TapeState> common_tape(const Op& op, std::span<const Var> inputs, const CallOptions& options) {
   std::shared_ptr<TapeState> tape = options.tape != nullptr ? options.tape->state() : nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Var& input = inputs[i];
-    if (!input) fail(fmt::format("{} input {} is an empty Var", caption(op, options), i));
+    if (!input) fail(fmt::format("{} input {} is an empty Var", caption_of(op, options), i));
     if (!input.recorded()) continue;
     input.check();
     if (!tape) tape = input.state();
     if (tape != input.state()) {
-      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption(op, options), Tape(tape).text(), Tape(input.state()).text(), i, input.name()));
+      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(), Tape(input.state()).text(), i,
+                       input.name()));
     }
   }
   return tape;
@@ -53,12 +47,35 @@ std::vector<std::string> input_names(std::span<const Var> inputs) {
 struct Call {
   const Op& op;
   const Attributes& attributes;
-  std::vector<Spec> specs;         // of the inputs
+  std::vector<Spec> specs = {};    // of the inputs
   std::uint32_t batched = 0;       // bit i: input i carries the batch
   BatchEffect effect = {};
-  std::vector<Tensor> outputs;     // declared, then computed
+  Index batch = -1;                // images, where the kernel may be called on chunks of them
+  std::vector<Spec> results = {};  // of the outputs
+  std::vector<Tensor> outputs = {};  // declared, then computed
   const Kernel* kernel = nullptr;
 };
+
+// The common size of axis 0 of the inputs that carry the batch, or -1.
+Index batch_of(const Call& call) {
+  Index batch = -1;
+  for (std::size_t i = 0; i < call.specs.size(); ++i) {
+    if (((call.batched >> i) & 1u) == 0) continue;
+    const Shape& shape = call.specs[i].shape;
+    if (shape.rank() == 0 || (batch >= 0 && shape[0] != batch)) return -1;
+    batch = shape[0];
+  }
+  return batch;
+}
+
+// Chunks are cut from axis 0 of what carries the batch: a batch rule that is wrong there would write beyond an output.
+void check_carried(const Call& call) {
+  for (std::size_t o = 0; o < call.results.size() && call.batch >= 0; ++o) {
+    const Shape& shape = call.results[o].shape;
+    if (((call.effect.carried >> o) & 1u) == 0 || (shape.rank() > 0 && shape[0] == call.batch)) continue;
+    fail(fmt::format("its batch rule says that output {} carries the batch of {}, its shape is {}", o, call.batch, shape.text()));
+  }
+}
 
 void declare(Call& call, std::span<const Var> inputs) {
   if (const int count = static_cast<int>(inputs.size()); count < call.op.min_inputs || count > call.op.max_inputs) {
@@ -69,18 +86,20 @@ void declare(Call& call, std::span<const Var> inputs) {
     call.specs.push_back(inputs[i].spec());
     if (inputs[i].batched()) call.batched |= 1u << i;
   }
-  for (const Spec& spec : call.op.shapes({call.attributes, call.specs})) call.outputs.push_back(Tensor::declared(spec));
+  call.results = call.op.shapes({call.attributes, call.specs});
+  for (const Spec& spec : call.results) call.outputs.push_back(Tensor::declared(spec));
   if (call.batched != 0 || call.op.starts_batch) call.effect = call.op.batch({{call.attributes, call.specs}, call.batched});
+  if (call.batched != 0 && call.effect.kind != BatchEffect::Kind::mixes) call.batch = batch_of(call);
+  check_carried(call);
 }
 
 void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice) {
   if (call.op.alias) {
-    const Spec spec = call.outputs[0].spec();
-    call.outputs[0] = inputs[0].value().reshape(spec.shape);
+    call.outputs[0] = inputs[0].value().reshape(call.results[0].shape);
     return;
   }
   const Context& context = Context::current();
-  call.kernel = &choose_kernel(call.op, {call.attributes, call.specs}, choice != nullptr ? *choice : context.choice);
+  call.kernel = &choose_kernel(call.op, {call.attributes, call.specs}, call.results, choice != nullptr ? *choice : context.choice);
   constexpr std::size_t few = 6;
   Tensor buffer[few];
   std::vector<Tensor> many;
@@ -93,17 +112,18 @@ void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice
   for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec());
   static SerialExecutor serial;
   Executor& executor = context.executor ? *context.executor : serial;
-  execute({call.op, *call.kernel, call.attributes, {values, inputs.size()}, call.outputs, call.batched, call.effect, context.flush_denormals}, executor);
+  execute({call.op, *call.kernel, call.attributes, {values, inputs.size()}, call.outputs, call.batched, call.effect, context.flush_denormals, call.batch},
+          executor);
 }
 
 }  // namespace
 
 std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options) {
   const std::shared_ptr<TapeState> tape = common_tape(named_op, inputs, options);
-  const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->own_catalogue ? &tape->catalogue : nullptr;
+  const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->catalogue ? &*tape->catalogue : nullptr;
   const Op& op = catalogue != nullptr ? catalogue->resolve(named_op) : named_op;
   const bool recording = tape && Context::current().recording;
-  Call call{op, attributes, {}, 0, {}, {}, nullptr};
+  Call call{op, attributes};
   try {
     declare(call, inputs);
     if (!recording || tape->mode == Tape::Mode::eager) compute(call, inputs, options.choice);
@@ -113,7 +133,7 @@ std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<cons
     const OpQuery query{attributes, call.specs, names};
     std::string got;
     for (int i = 0; i < static_cast<int>(call.specs.size()); ++i) got += (i == 0 ? "; inputs: " : ", ") + query.text(i);
-    fail(caption(op, options) + " " + error.what() + got);
+    fail(caption_of(op, options) + " " + error.what() + got);
   }
   const std::uint32_t carried = call.batched != 0 || op.starts_batch ? call.effect.carried : 0;
   std::vector<Var> results;

@@ -1,7 +1,6 @@
 // Attributes: an op's options, any copyable struct with `std::string describe() const`, behind one value type.
 #pragma once
 
-#include <cassert>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -19,10 +18,10 @@ class Attributes {
   Attributes(A value)  // implicit, so that call sites read apply(op, MyAttributes{...}, inputs)
       : holder_(std::make_shared<const Held<A>>(std::move(value))) {}
 
-  // The struct it was made from. Asking for another type is a broken internal invariant.
+  // The struct it was made from. Throws Error("wanted attributes ..., got ...") where it is of another type or none.
   template <class A>
   const A& as() const {
-    assert(holder_ && holder_->type() == typeid(A));
+    if (!holds<A>()) refuse(typeid(A));
     return static_cast<const Held<A>*>(holder_.get())->value;
   }
   template <class A>
@@ -44,6 +43,7 @@ class Attributes {
     std::string describe() const override { return value.describe(); }
     A value;
   };
+  [[noreturn]] void refuse(const std::type_info& wanted) const;
   std::shared_ptr<const Holder> holder_;
 };
 

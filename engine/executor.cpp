@@ -3,6 +3,11 @@
 #include <algorithm>
 #include <new>
 
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/sum_tree.hpp>
+
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif
@@ -52,7 +57,11 @@ void* thread_workspace(Index bytes) {
     ::operator delete(block.data, std::align_val_t{Tensor::alignment});
     block.data = nullptr;
     block.size = 0;
-    block.data = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
+    try {
+      block.data = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
+    } catch (const std::bad_alloc&) {
+      fail(fmt::format("out of memory: wanted a workspace of {} bytes", bytes));
+    }
     block.size = bytes;
   }
   return block.data;
@@ -101,61 +110,57 @@ void call_kernel(const Execution& e, std::span<const Tensor> outputs, const Chun
   e.kernel.run(call);
 }
 
-// out = sum of the partials, pairwise: neighbours at distance 1, then 2, 4, ... : the same tree for any number of workers.
-template <class T>
-void add_tree(std::span<std::vector<Tensor>> partials, std::size_t output, T* out, Index first, Index last) {
-  const std::size_t count = partials.size();
-  std::vector<T*> parts(count);
-  for (std::size_t p = 0; p < count; ++p) parts[p] = partials[p][output].view().write<T>();
-  for (std::size_t distance = 1; distance < count; distance *= 2) {
-    for (std::size_t p = 0; p + distance < count; p += 2 * distance) {
-      T* const sum = parts[p];
-      const T* const other = parts[p + distance];
-      for (Index i = first; i < last; ++i) sum[i] += other[i];
-    }
-  }
-  std::copy(parts[0] + first, parts[0] + last, out + first);
-}
+using Partial = std::vector<Tensor>;  // the outputs of a kernel call on a part of the batch
 
-void execute_sums(const Execution& e, const Chunks& chunks, Executor& executor) {
-  std::vector<std::vector<Tensor>> partials(static_cast<std::size_t>(chunks.count()));
-  for (auto& partial : partials) {
+std::vector<Partial> new_partials(const Execution& e, Index count) {
+  std::vector<Partial> partials(static_cast<std::size_t>(count));
+  for (Partial& partial : partials) {
     for (const Tensor& output : e.outputs) partial.push_back(Tensor::uninitialised(output.spec()));
   }
-  executor.run(chunks.count(), [&](Index chunk, int) { call_kernel(e, partials[static_cast<std::size_t>(chunk)], &chunks, chunk); });
-  for (std::size_t o = 0; o < e.outputs.size(); ++o) {
+  return partials;
+}
+
+// totals = sum of the partials, which are used up: in sum_tree()'s order, whatever the number of workers.
+void add_up(const Execution& e, std::span<const Partial> partials, std::span<const Tensor> totals, Executor& executor) {
+  for (std::size_t o = 0; o < totals.size(); ++o) {
     constexpr Index slice = 16384;  // elements a task; elementwise, so its size does not change the result
-    const Index total = e.outputs[o].elements();
-    executor.run((total + slice - 1) / slice, [&](Index task, int) {
+    const Index elements = totals[o].elements();
+    executor.run((elements + slice - 1) / slice, [&](Index task, int) {
       const FloatEnvironment environment(e.flush_denormals);
-      visit_any(e.outputs[o].dtype(), [&](auto zero) {
+      visit_any(totals[o].dtype(), [&](auto zero) {
         using T = decltype(zero);
-        add_tree<T>(partials, o, e.outputs[o].view().write<T>(), task * slice, std::min(total, (task + 1) * slice));
+        const auto part = [&](Index p) { return partials[static_cast<std::size_t>(p)][o].view().write<T>(); };
+        const Index first = task * slice, last = std::min(elements, first + slice);
+        sum_tree<T>(static_cast<Index>(partials.size()), part, first, last);
+        std::copy(part(0) + first, part(0) + last, totals[o].view().write<T>() + first);
       });
     });
   }
 }
 
-// The common size of axis 0 of the inputs that carry the batch, or -1.
-Index batch_of(const Execution& e) {
-  Index batch = -1;
-  for (std::size_t i = 0; i < e.inputs.size(); ++i) {
-    if (((e.batched >> i) & 1u) == 0) continue;
-    if (e.inputs[i].shape().rank() == 0) return -1;
-    const Index rows = e.inputs[i].shape()[0];
-    if (batch >= 0 && rows != batch) return -1;
-    batch = rows;
+// Groups of 2^k chunks are added up one after the other, then their totals: the same tree as over all chunks at once, in the memory of
+// about twice the square root of their number.
+void execute_sums(const Execution& e, const Chunks& chunks, Executor& executor) {
+  Index size = 64;  // of a group: enough for any number of workers
+  while (size * size < chunks.count()) size *= 2;
+  const Index groups = (chunks.count() + size - 1) / size;
+  const std::vector<Partial> partials = new_partials(e, std::min(size, chunks.count()));
+  const std::vector<Partial> totals = new_partials(e, groups == 1 ? 0 : groups);
+  for (Index group = 0; group < groups; ++group) {
+    const Index first = group * size, count = std::min(size, chunks.count() - first);
+    executor.run(count, [&](Index task, int) { call_kernel(e, partials[static_cast<std::size_t>(task)], &chunks, first + task); });
+    const std::span<const Tensor> total = groups == 1 ? std::span<const Tensor>(e.outputs) : totals[static_cast<std::size_t>(group)];
+    add_up(e, std::span(partials).first(static_cast<std::size_t>(count)), total, executor);
   }
-  return batch;
+  if (groups > 1) add_up(e, totals, e.outputs, executor);
 }
 
 }  // namespace
 
 void execute(const Execution& e, Executor& executor) {
-  Chunks chunks;
-  if (e.batched != 0 && e.effect.kind != BatchEffect::Kind::mixes) chunks.batch = batch_of(e);
-  if (chunks.batch > 0) chunks.size = chunk_size(chunks.batch);
-  if (chunks.batch <= 0 || chunks.count() == 1) return call_kernel(e, e.outputs, nullptr, 0);
+  if (e.batch <= 0) return call_kernel(e, e.outputs, nullptr, 0);
+  const Chunks chunks{e.batch, chunk_size(e.batch)};
+  if (chunks.count() == 1) return call_kernel(e, e.outputs, nullptr, 0);
   if (e.effect.kind == BatchEffect::Kind::sums) return execute_sums(e, chunks, executor);
   executor.run(chunks.count(), [&](Index chunk, int) { call_kernel(e, e.outputs, &chunks, chunk); });
 }

@@ -9,7 +9,8 @@
 namespace wengert {
 
 // Runs body(task, worker) for every task of [0, tasks) and returns when all are done; an exception of a task comes out whole.
-// worker is in [0, workers()). backends/tbb has the parallel one. Safe to use from several threads.
+// worker is in [0, workers()), and no two tasks of one run() have the same worker at the same time; those of two runs at once may.
+// backends/tbb has the parallel one. Safe to use from several threads.
 class Executor {
  public:
   virtual ~Executor() = default;
@@ -51,6 +52,7 @@ struct Execution {
   std::uint32_t batched = 0;          // bit i: input i carries the batch
   BatchEffect effect = {};            // meaningful where batched is not 0
   bool flush_denormals = true;
+  Index batch = -1;                   // images, to be cut in chunks; -1: one call on everything
 };
 
 // Cuts the batch, calls the kernel on each chunk, and adds the partial results of a sum over images in a fixed tree.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/engine/weighted_function.hpp>
@@ -267,6 +268,7 @@ GradcheckFunction gradient_of(const GradcheckFunction& function, const std::vect
 
 GradcheckReport check_function(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options,
                                const GradcheckSubject& subject) {
+  if (options.order != 1 && options.order != 2) fail(fmt::format("[gradcheck] wanted order 1 or 2, got {}", options.order));
   const KeepDenormals denormals;
   Context::current().recording = true;
   if (options.order == 1) return FunctionCheck(function, inputs, options, subject).run();

@@ -153,7 +153,7 @@ GradcheckReport check_nodes(const Tape& tape, Index size, const GradcheckOptions
     own.narrow = true;
     own.only_input = -1;
     own.most_failures = 1;
-    own.catalogue = tape.state()->own_catalogue ? &tape.catalogue() : nullptr;
+    own.catalogue = tape.catalogue();
     constexpr Index large = 20000;  // elements from which on a node gets less work
     if (elements > large) {
       own.directions = std::min(own.directions, 1);

@@ -53,7 +53,7 @@ class Sweep {
     for (const Var& var : kept) keep[position(var.node())] = true;
     for (Index id = end() - 1; id >= base_; --id) {
       if (!active_[position(id)]) continue;
-      pull_back(id);
+      if (tape_.node(id).op->smoothness != Op::Smoothness::constant) pull_back(id);
       if (!keep[position(id)]) {
         std::fill(slots(id).begin(), slots(id).end(), Var());
       }
@@ -90,7 +90,7 @@ class Sweep {
     try {
       distribute(node, inputs, node.op->vjp(VjpCall(*node.op, node.attributes, inputs, outputs, incoming, wanted)), wanted);
     } catch (const Error& error) {
-      fail("in the gradient of " + node.text() + ": " + error.what());
+      fail(node.text() + " in its gradient: " + error.what());
     }
     for (Index made = before; made < tape_.size(); ++made) {  // what the vjp recorded bears the forward node's name, with a prime
       Node& child = tape_.state()->nodes[static_cast<std::size_t>(made)];
@@ -107,6 +107,9 @@ class Sweep {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       Var& gradient = gradients[i];
       if (((wanted >> i) & 1u) == 0 || !gradient) continue;
+      if (gradient.dtype() != inputs[i].dtype()) {
+        fail(fmt::format("its vjp returned {} for input {}, {}", gradient.spec().text(), i, inputs[i].spec().text()));
+      }
       if (gradient.shape() != inputs[i].shape()) {
         if (!node.op->broadcasts) {
           fail(fmt::format("its vjp returned shape {} for input {} of shape {}", gradient.shape().text(), i, inputs[i].shape().text()));
@@ -133,18 +136,23 @@ void check_target(const Tape& tape, const Var& var) {
 }
 
 Var seed_of(const Tape& tape, const Var& y, const GradientOptions& options, std::size_t index) {
+  Tape target = tape;
   if (!options.cotangents.empty()) {
     const Var& given = options.cotangents[index];
-    if (given && (given.shape() != y.shape() || given.dtype() != y.dtype())) {
+    if (!given) return given;
+    if (given.spec() != y.spec()) {
       fail("[gradients] wanted a cotangent " + y.spec().text() + " for " + title(y) + ", got " + given.spec().text());
     }
-    return given;
+    if (given.recorded() && !(given.tape() == tape)) {
+      fail("[gradients] the cotangent of " + title(y) + " is on " + given.tape().text() + ", the differentiated value on " + tape.text());
+    }
+    if (given.recorded() || !options.record) return given;
+    return given.batched() ? target.batch(given.value()) : target.constant(given.value());
   }
   if (y.shape().elements() != 1) {
     fail("[gradients] " + title(y) + " is " + y.spec().text() + ", not a scalar: give its cotangent in GradientOptions::cotangents");
   }
   if (!options.record) return Var(Tensor::full(y.shape(), 1.0, y.dtype()));
-  Tape target = tape;
   return target.constant(Tensor::full(y.shape(), 1.0, y.dtype()));
 }
 
@@ -170,7 +178,7 @@ std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, co
   std::optional<NoRecording> unrecorded;
   if (!options.record) {
     unrecorded.emplace();
-    if (tape.state()->own_catalogue) Context::current().catalogue = &tape.catalogue();
+    if (tape.catalogue() != nullptr) Context::current().catalogue = tape.catalogue();
   }
   Sweep sweep(tape, base, end);
   sweep.activate(wrt);

@@ -8,14 +8,14 @@
 namespace wengert {
 
 struct GradientOptions {
-  std::vector<Var> cotangents = {};  // one for each y, of its shape; absent for scalar ys: 1
+  std::vector<Var> cotangents = {};  // one for each y, of its shape and dtype, on its tape or holding only a value; absent for scalar ys: 1
   bool zero_unused = false;          // an explicit zero for a variable that no y depends on, instead of an error
   bool record = true;                // record the gradients, so that they can be differentiated again
 };
 
 // d(sum of ys . cotangents) / d(each of wrt), in order, by one iterative reverse sweep over the vjps between them.
 // Throws Error: a y that is not scalar and has no cotangent; an integer Var in wrt; a Var in wrt that no y depends on, by name;
-// Vars of different or cleared tapes; an op without a gradient rule that yields a shape other than its input's.
+// Vars of different or cleared tapes; a vjp that yields a shape or dtype other than its input's.
 std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, const GradientOptions& options = {});
 std::vector<Var> gradients(const Var& y, const std::vector<Var>& wrt, const GradientOptions& options = {});
 

@@ -91,8 +91,8 @@ DType deciding_dtype(std::span<const Spec> inputs, std::span<const Spec> outputs
   return outputs.empty() ? (inputs.empty() ? DType::f32 : inputs.front().dtype) : outputs.front().dtype;
 }
 
-const Kernel& choose_kernel(const Op& op, const OpQuery& query, const KernelChoice& choice) {
-  const DType dtype = deciding_dtype(query.inputs, {});
+const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const Spec> outputs, const KernelChoice& choice) {
+  const DType dtype = deciding_dtype(query.inputs, outputs);
   if (!choice.backend.empty()) {
     if (const Kernel* wanted = op.kernel(choice.backend)) {
       const std::string reason = refusal(*wanted, query, dtype);

@@ -125,7 +125,7 @@ struct KernelChoice {
 };
 
 // Throws Error with the reason where the chosen backend refuses. Ops without that backend take their best kernel.
-const Kernel& choose_kernel(const Op& op, const OpQuery& query, const KernelChoice& choice);
+const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const Spec> outputs, const KernelChoice& choice);
 
 // The dtype that decides whether a kernel fits: of the first floating input, else of the first output, else of the first input.
 DType deciding_dtype(std::span<const Spec> inputs, std::span<const Spec> outputs);

@@ -1,6 +1,7 @@
 #include <wengert/engine/parameter.hpp>
 
 #include <cmath>
+#include <vector>
 
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
@@ -54,20 +55,16 @@ void Parameter::initialise(std::uint64_t seed, bool keep_set) {
   if (initial.kind == Initial::Kind::constant) {
     state_->value = Tensor::full(shape, initial.value);
   } else {
-    Tensor drawn = Tensor::uninitialised({shape, DType::f32});
-    float* const out = drawn.mutable_view().write<float>();
-    const RandomStream stream{seed, hash_name(name()), 0};
-    for (Index i = 0; i < drawn.elements(); ++i) {
-      out[i] = static_cast<float>((2.0 * stream.uniform(i) - 1.0) * initial.value);
-    }
-    state_->value = std::move(drawn);
+    std::vector<float> drawn(static_cast<std::size_t>(shape.elements()));
+    fill_uniform(random_stream(seed, name()), drawn, -initial.value, initial.value);
+    state_->value = Tensor::copy(drawn.data(), shape);
   }
   state_->version = 0;
 }
 
 Var Parameter::on(const At& x) const {
   if (x.var.recorded() && Context::current().recording) return x.var.tape().parameter(*this, x.site);
-  return Var(is_float(x.var.dtype()) ? value().cast(x.var.dtype()) : value());
+  return Var(value());
 }
 
 Parameter Parameter::clone() const {

@@ -47,12 +47,11 @@ class Parameter {
   // Back to the initial value of a seed, unless a value was set meanwhile and `keep_set`.
   void initialise(std::uint64_t seed, bool keep_set = true);
 
-  // As a Var beside x: the parameter's node on x's tape, or only its value where x is not recorded.
+  // As a Var beside x: the parameter's node on x's tape, or only its value (f32) where nothing is recorded.
   Var on(const At& x) const;
 
   Parameter clone() const;             // the same name and value, shared with nobody
   bool operator==(const Parameter& other) const { return state_ == other.state_; }
-  const void* identity() const { return state_.get(); }
 
  private:
   struct State;

@@ -42,18 +42,6 @@ void uniform(const RandomStream& random, std::span<T> out, double low, double hi
 }
 
 template <class T>
-void normal(const RandomStream& random, std::span<T> out, double mean, double deviation, Index first) {
-  check_range(first, out.size());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const Index index = first + static_cast<Index>(i);
-    const Index pair = index - index % 2;
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform(pair)));
-    const double angle = 2.0 * std::numbers::pi * random.uniform(pair + 1);
-    out[i] = static_cast<T>(mean + deviation * radius * (index == pair ? std::cos(angle) : std::sin(angle)));
-  }
-}
-
-template <class T>
 void bernoulli(const RandomStream& random, std::span<T> out, double probability, Index first) {
   if (!(probability >= 0.0 && probability <= 1.0)) {
     fail("[random] wanted a probability in [0, 1], got " + std::to_string(probability));
@@ -70,20 +58,21 @@ void fill_uniform(const RandomStream& random, std::span<double> out, double low,
   uniform(random, out, low, high, first);
 }
 
-void fill_normal(const RandomStream& random, std::span<float> out, double mean, double deviation, Index first) {
-  normal(random, out, mean, deviation, first);
-}
 void fill_normal(const RandomStream& random, std::span<double> out, double mean, double deviation, Index first) {
-  normal(random, out, mean, deviation, first);
+  check_range(first, out.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Index index = first + static_cast<Index>(i);
+    const Index pair = index - index % 2;
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform(pair)));
+    const double angle = 2.0 * std::numbers::pi * random.uniform(pair + 1);
+    out[i] = mean + deviation * radius * (index == pair ? std::cos(angle) : std::sin(angle));
+  }
 }
 
 void fill_bernoulli(const RandomStream& random, std::span<float> out, double probability, Index first) {
   bernoulli(random, out, probability, first);
 }
 void fill_bernoulli(const RandomStream& random, std::span<double> out, double probability, Index first) {
-  bernoulli(random, out, probability, first);
-}
-void fill_bernoulli(const RandomStream& random, std::span<std::uint8_t> out, double probability, Index first) {
   bernoulli(random, out, probability, first);
 }
 

@@ -65,13 +65,11 @@ void fill_uniform(const RandomStream& random, std::span<double> out, double low,
 
 // Normal by Box and Muller, indices 2i and 2i+1 sharing a pair of words. It calls the mathematics library, so its last
 // bits belong to one machine: meant for tests and samples, not for initial weights.
-void fill_normal(const RandomStream& random, std::span<float> out, double mean, double deviation, Index first = 0);
 void fill_normal(const RandomStream& random, std::span<double> out, double mean, double deviation, Index first = 0);
 
 // 1 with the given probability, else 0. Throws Error where the probability lies outside [0, 1].
 void fill_bernoulli(const RandomStream& random, std::span<float> out, double probability, Index first = 0);
 void fill_bernoulli(const RandomStream& random, std::span<double> out, double probability, Index first = 0);
-void fill_bernoulli(const RandomStream& random, std::span<std::uint8_t> out, double probability, Index first = 0);
 
 // 0 .. n-1 shuffled (Fisher and Yates; the bias of a draw is below n * 2^-64). Throws Error for n outside [0, 2^32).
 std::vector<Index> permutation(Index n, const RandomStream& random);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/conversion.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/strided.hpp>
 
@@ -36,13 +37,6 @@ bool repeats_to(const Shape& small, const Shape& large) {
   return true;
 }
 
-Kernel kernel_of(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64}) {
-  Kernel kernel;
-  kernel.run = run;
-  kernel.dtypes = std::move(dtypes);
-  return kernel;
-}
-
 void copy_kernel(const KernelCall& call) {
   visit_any(call.output(0).dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -60,7 +54,7 @@ Op make_add() {
   op.shapes = broadcast_shape_rule;
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent(), call.cotangent()}; };
   op.batch = elementwise_batch;
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       broadcast_binary<T>(call.input(0), call.input(1), call.output(0), [](T a, T b) { return a + b; });
@@ -94,7 +88,7 @@ Op make_sum_to() {
     const bool keeps = shape.rank() == query.shape(0).rank() && shape[0] == query.shape(0)[0];
     return keeps ? BatchEffect::per_image() : BatchEffect::sums();
   };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) { reduce_sum<decltype(zero)>(call.input(0), call.output(0), call.output(0).shape); });
   })};
   op.samples = [] {
@@ -125,7 +119,7 @@ Op make_broadcast_to() {
     if (query.batched == 0) return BatchEffect::mixes(attributes.batched ? 1u : 0u);
     return in.rank() == out.rank() && in[0] == out[0] ? BatchEffect::per_image() : BatchEffect::mixes();
   };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_float(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       broadcast_binary<T>(call.input(0), call.input(0), call.output(0), [](T a, T) { return a; });
@@ -155,7 +149,7 @@ Op make_reshape() {
     const Shape& shape = query.attributes.as<ShapeAttributes>().shape;
     return shape.rank() > 0 && shape[0] == query.shape(0)[0] ? BatchEffect::per_image() : BatchEffect::mixes();
   };
-  op.kernels = {kernel_of(copy_kernel, {})};
+  op.kernels = {naive_kernel(copy_kernel, {})};
   op.samples = [] {
     return std::vector<Sample>{{ShapeAttributes{{9, 12}}, {{{9, 3, 4}, {}, 0, true}}},
                                {ShapeAttributes{{6}}, {{{2, 3}}}},
@@ -175,13 +169,13 @@ Op make_cast() {
     return std::vector<Var>{floats ? cast(call.cotangent(), call.input_dtype(0)) : Var()};
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_any(call.input(0).dtype, [&](auto from_zero) {
       using From = decltype(from_zero);
       visit_any(call.output(0).dtype, [&](auto to_zero) {
         using To = decltype(to_zero);
         const From* const in = call.input(0).read<From>();
-        std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return static_cast<To>(value); });
+        std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return converted<To>(value); });
       });
     });
   }, {})};
@@ -195,9 +189,13 @@ Op make_fill() {
   op.summary = "a constant of a shape";
   op.min_inputs = op.max_inputs = 0;
   op.smoothness = Op::Smoothness::constant;
-  op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.attributes.as<FillAttributes>().spec}; };
+  op.shapes = [](const OpQuery& query) {
+    const auto& [spec, value] = query.attributes.as<FillAttributes>();
+    check_constant(value, spec.dtype);
+    return std::vector<Spec>{spec};
+  };
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
-  op.kernels = {kernel_of([](const KernelCall& call) {
+  op.kernels = {naive_kernel([](const KernelCall& call) {
     visit_any(call.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       std::fill_n(call.output(0).write<T>(), call.output(0).elements(), static_cast<T>(call.attributes.as<FillAttributes>().value));
@@ -218,7 +216,7 @@ Op make_identity(const char* name, const char* summary, Op::Smoothness smoothnes
   op.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent()}; };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {kernel_of(copy_kernel, {})};
+  op.kernels = {naive_kernel(copy_kernel, {})};
   op.samples = [] { return std::vector<Sample>{{{}, {{{9, 3}, {}, 0, true}}}, {{}, {{{}}}}}; };
   return op;
 }
@@ -261,14 +259,18 @@ Var reshape(const At& x, const Shape& shape) {
 }
 
 Var reshape(const At& x, std::initializer_list<Index> sizes) {
-  Index known = 1;
-  for (const Index size : sizes) known *= size == -1 ? 1 : size;
-  const bool open = std::count(sizes.begin(), sizes.end(), -1) == 1;
-  if (open && (known <= 0 || x.var.shape().elements() % known != 0)) {
-    fail(fmt::format("[reshape {}] cannot complete the size -1: {} elements do not divide by {}", x.site.text(), x.var.shape().elements(), known));
-  }
-  Shape shape;
-  for (const Index size : sizes) shape.push_back(size == -1 && open ? x.var.shape().elements() / known : size);
+  const auto open = std::find(sizes.begin(), sizes.end(), -1);
+  const Shape shape = checked_at(x, "reshape", [&] {
+    Shape full;
+    for (auto size = sizes.begin(); size != sizes.end(); ++size) full.push_back(size == open ? 1 : *size);
+    if (open == sizes.end()) return full;
+    const Index elements = x.var.shape().elements(), known = full.elements();
+    if (known == 0 || elements % known != 0) {
+      fail(fmt::format("cannot complete the size -1: the elements do not divide by {}, got {}", known, x.var.spec().text()));
+    }
+    full[static_cast<int>(open - sizes.begin())] = elements / known;
+    return full;
+  });
   return reshape(x, shape);
 }
 
@@ -284,7 +286,7 @@ Var stop_gradient(const At& x) { return apply(stop_gradient_op(), {}, x); }
 
 Var assign(const Parameter& parameter, const At& value) {
   if (value.var.spec() != parameter.value().spec()) {
-    fail("[assign '" + parameter.name() + "' " + value.site.text() + "] wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
+    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
   }
   const Var next = apply(assign_op(), AssignAttributes{parameter}, value.named(parameter.name()));
   const bool declared = next.recorded() && next.tape().mode() == Tape::Mode::declaring;
@@ -294,6 +296,17 @@ Var assign(const Parameter& parameter, const At& value) {
 
 std::vector<Op> structural_ops() {
   return {add_op(), sum_to_op(), broadcast_to_op(), reshape_op(), cast_op(), fill_op(), stop_gradient_op(), assign_op()};
+}
+
+void fail_at(const At& at, const std::string& op, const std::string& message) {
+  fail(caption(op, at.name, at.site) + " " + message);
+}
+
+Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
+  Kernel kernel;
+  kernel.run = run;
+  kernel.dtypes = std::move(dtypes);
+  return kernel;
 }
 
 void want_float(const OpQuery& query, int input) {

@@ -1,8 +1,10 @@
-// The structural ops that differentiation itself needs: add, sum_to, broadcast_to, reshape, cast, fill, stop_gradient, assign.
+// The structural ops that differentiation itself needs (add, sum_to, broadcast_to, reshape, cast, fill, stop_gradient, assign), and
+// what all ops' functions and descriptors share.
 #pragma once
 
 #include <vector>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
 
 namespace wengert {
@@ -20,10 +22,11 @@ Var broadcast_to(const At& x, const Shape& shape, bool batched = false);
 Var reshape(const At& x, const Shape& shape);
 Var reshape(const At& x, std::initializer_list<Index> shape);
 
-// To another dtype; the gradient is cast back. Integer results have no gradient.
+// To another dtype; the gradient is cast back. Integer results have no gradient; they drop the fraction, and NaN or a value outside
+// their dtype is an Error.
 Var cast(const At& x, DType dtype);
 
-// A constant of that shape on a tape.
+// A constant of that shape on a tape. Throws Error where an integer dtype does not hold the value, or it has a fraction.
 Var fill(const Tape& tape, const Shape& shape, double value, DType dtype = DType::f32);
 
 // x as a value that gradients do not pass.
@@ -40,6 +43,24 @@ struct AssignAttributes {
 
 // The descriptors, for catalogues.
 std::vector<Op> structural_ops();
+
+// Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
+[[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
+
+// body(), whose errors come out as fail_at() has them, with " from 'NAME'" of the value that was got: for checks that ops share and that
+// do not know their caller.
+template <class Body>
+auto checked_at(const At& at, const std::string& op, Body&& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    if (error.what()[0] == '[') throw;
+    fail_at(at, op, error.what() + (at.var.name().empty() ? "" : " from '" + at.var.name() + "'"));
+  }
+}
+
+// A naive kernel for these dtypes; none: for any.
+Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64});
 
 // Shape and batch rules that elementwise ops share.
 std::vector<Spec> broadcast_shape_rule(const OpQuery& query);   // any number of inputs of one floating dtype -> their broadcast

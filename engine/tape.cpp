@@ -48,23 +48,17 @@ std::shared_ptr<TapeState> new_state(Tape::Mode mode) {
 
 }  // namespace
 
-std::string Node::text() const {
-  std::string result = "[" + op->name;
-  if (!name.empty()) result += " '" + name + "'";
-  if (const std::string where = site.text(); !where.empty()) result += " " + where;
-  return result + "]";
-}
+std::string Node::text() const { return caption(op->name, name, site); }
 
 Tape::Tape(Mode mode) : state_(new_state(mode)) {}
 
 Tape::Tape(Catalogue catalogue, Mode mode) : state_(new_state(mode)) {
   state_->catalogue = std::move(catalogue);
-  state_->own_catalogue = true;
 }
 
 Tape::Mode Tape::mode() const { return state_->mode; }
 Index Tape::size() const { return static_cast<Index>(state_->nodes.size()); }
-const Catalogue& Tape::catalogue() const { return state_->catalogue; }
+const Catalogue* Tape::catalogue() const { return state_->catalogue ? &*state_->catalogue : nullptr; }
 std::string Tape::text() const { return "tape " + std::to_string(state_->id); }
 
 const Node& Tape::node(Index id) const {
@@ -118,6 +112,9 @@ void Tape::bind(const Parameter& parameter, const Var& to) {
   if (to.state() != state_ || to.output() != 0) fail("[parameter '" + parameter.name() + "'] wanted a Var of " + text() + " to bind to");
   if (to.shape() != parameter.shape()) {
     fail("[parameter '" + parameter.name() + "'] wanted shape " + parameter.shape().text() + ", got " + to.shape().text());
+  }
+  for (const auto& use : state_->parameters) {
+    if (use.first == parameter) fail("[parameter '" + parameter.name() + "'] was read on " + text() + " already: bind it before its first use");
   }
   state_->bound.emplace_back(parameter, to.node());
 }

@@ -49,7 +49,8 @@ class Tape {
   Var batch(Tensor value, std::string name = {}, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   // The node of a parameter, one a tape: shared weights sum their gradients. Throws Error where another parameter has its name.
   Var parameter(const Parameter& parameter, Site site = {});
-  // From now on reads of that parameter give this Var (of any floating dtype): how a model is differentiated or run in f64.
+  // Recorded reads of that parameter give this Var (of any floating dtype): how a model is differentiated or run in f64. Unrecorded
+  // reads (NoRecording) give the parameter's own value. Throws Error where the parameter was read on this tape already.
   void bind(const Parameter& parameter, const Var& var);
   // Parameters read so far, in order of first use.
   std::vector<Parameter> parameters() const;
@@ -58,7 +59,7 @@ class Tape {
   const Node& node(Index id) const;
   Var var(Index node, int output = 0) const;
   void clear();                     // forgets all nodes; Vars of before become invalid and say so
-  const Catalogue& catalogue() const;
+  const Catalogue* catalogue() const;  // as given; null: the built-in ops
   std::string text() const;         // "tape 3" for messages
 
   bool operator==(const Tape& other) const { return state_ == other.state_; }
@@ -71,8 +72,7 @@ class Tape {
 // The inside of a Tape: for the engine itself (apply, gradients, plans).
 struct TapeState {
   Tape::Mode mode = Tape::Mode::eager;
-  Catalogue catalogue = {};
-  bool own_catalogue = false;        // else built-in ops are used as they are, without a look-up
+  std::optional<Catalogue> catalogue = {};  // absent: built-in ops are used as they are, without a look-up
   std::uint64_t id = 0;
   std::uint64_t generation = 0;      // grows with every clear()
   std::deque<Node> nodes = {};       // references stay valid while the tape grows
@@ -81,6 +81,8 @@ struct TapeState {
 };
 
 // apply(): shape, choose, run (eager) and record. The only way anything is computed.
+// A tape's nodes point at their ops: an op must outlive the tape unless the tape's own catalogue holds one of its name, which is then
+// used in its place.
 struct CallOptions {
   Site site = {};
   std::string name = {};

@@ -6,9 +6,24 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/conversion.hpp>
 #include <wengert/engine/error.hpp>
 
 namespace wengert {
+
+namespace {
+
+// body(), whose errors do not say who they are about.
+template <class Body>
+void as_tensor(Body body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    fail(std::string("[tensor] ") + error.what());
+  }
+}
+
+}  // namespace
 
 struct Tensor::Body {
   Spec spec;
@@ -29,12 +44,12 @@ Tensor Tensor::uninitialised(const Spec& spec) {
   body->spec = spec;
   Index bytes = 0;
   if (__builtin_mul_overflow(spec.shape.elements(), size_of(spec.dtype), &bytes) || bytes > (Index{1} << 46)) {
-    fail("[tensor] " + spec.text() + " is too large to hold");
+    fail("wanted a tensor of at most 2^46 bytes, got " + spec.text());
   }
   try {
     body->data = ::operator new(static_cast<std::size_t>(bytes) + alignment, std::align_val_t{alignment});
   } catch (const std::bad_alloc&) {
-    fail(fmt::format("[tensor] out of memory: wanted {} bytes for {}", bytes, spec.text()));
+    fail(fmt::format("out of memory: wanted {} bytes for {}", bytes, spec.text()));
   }
   body->owned = true;
   return Tensor(std::move(body));
@@ -53,6 +68,7 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype) {
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  as_tensor([&] { check_constant(value, dtype); });
   Tensor result = uninitialised({shape, dtype});
   visit_any(dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -140,7 +156,7 @@ Tensor Tensor::cast(DType to) const {
     const From* in = static_cast<const From*>(data());
     visit_any(to, [&](auto to_zero) {
       using To = decltype(to_zero);
-      std::transform(in, in + elements(), static_cast<To*>(result.body_->data), [](From value) { return static_cast<To>(value); });
+      as_tensor([&] { std::transform(in, in + elements(), static_cast<To*>(result.body_->data), [](From value) { return converted<To>(value); }); });
     });
   });
   return result;
@@ -159,7 +175,7 @@ namespace {
 void print_axis(std::string& out, const Tensor& tensor, int axis, Index offset) {
   constexpr Index shown = 8;  // of each axis
   if (axis == tensor.shape().rank()) {
-    out += fmt::format("{:.6g}", tensor.at(offset));
+    out += is_float(tensor.dtype()) ? fmt::format("{:.6g}", tensor.at(offset)) : fmt::format("{:.0f}", tensor.at(offset));
     return;
   }
   const Index step = tensor.shape().elements(axis + 1, tensor.shape().rank());

@@ -43,6 +43,7 @@ class Tensor {
   }
   static Tensor uninitialised(const Spec& spec);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32);
+  // Throws Error where an integer dtype does not hold the value, or it has a fraction.
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
   static Tensor scalar(double value, DType dtype = DType::f32) { return full(Shape{}, value, dtype); }
   // A spec without a buffer: what a declaring tape holds. Reading it is an error.
@@ -67,7 +68,8 @@ class Tensor {
   View mutable_view();               // for writing; copies first when the buffer is shared or borrowed
 
   Tensor reshape(const Shape& shape) const;  // shares the buffer; throws Error on another number of elements
-  Tensor cast(DType dtype) const;            // itself where it has that dtype
+  // Itself where it has that dtype. Floats to integers drop the fraction; throws Error for NaN and what an integer dtype does not hold.
+  Tensor cast(DType dtype) const;
   Tensor rows(Index first, Index count) const;  // a copy of rows of axis 0
   bool shares_buffer_with(const Tensor& other) const { return body_ && other.body_ && data() == other.data(); }
 

@@ -33,8 +33,8 @@ Shape::Shape(std::span<const Index> sizes) {
 }
 
 void Shape::push_back(Index size) {
-  if (rank_ == max_rank) fail(fmt::format("[shape] wanted at most {} axes, got more: {} and another", max_rank, text()));
-  if (size < 0) fail(fmt::format("[shape] wanted sizes of 0 or more, got {}", size));
+  if (rank_ == max_rank) fail(fmt::format("wanted a shape of at most {} axes, got more: {} and another", max_rank, text()));
+  if (size < 0) fail(fmt::format("wanted a shape with sizes of 0 or more, got {}", size));
   sizes_[static_cast<std::size_t>(rank_++)] = size;
 }
 
@@ -43,7 +43,7 @@ Index Shape::elements() const { return elements(0, rank_); }
 Index Shape::elements(int from, int to) const {
   Index product = 1;
   for (int axis = from; axis < to; ++axis) {
-    if (__builtin_mul_overflow(product, (*this)[axis], &product)) fail("[shape] " + text() + " has too many elements");
+    if (__builtin_mul_overflow(product, (*this)[axis], &product)) fail("wanted a shape whose elements can be counted, got " + text());
   }
   return product;
 }

@@ -65,7 +65,8 @@ class Shape {
   static constexpr int max_rank = 8;
 
   constexpr Shape() = default;
-  Shape(std::initializer_list<Index> sizes);   // throws Error on a negative size or more than max_rank axes
+  // Throws Error("wanted ..., got ...") on a negative size or more than max_rank axes: the caller, such as apply(), says who.
+  Shape(std::initializer_list<Index> sizes);
   explicit Shape(std::span<const Index> sizes);
 
   int rank() const { return rank_; }

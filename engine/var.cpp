@@ -10,6 +10,13 @@ namespace wengert {
 
 std::string Site::text() const { return file == nullptr ? std::string() : std::string(file) + ":" + std::to_string(line); }
 
+std::string caption(const std::string& op, const std::string& name, const Site& site) {
+  std::string text = "[" + op;
+  if (!name.empty()) text += " '" + name + "'";
+  if (const std::string where = site.text(); !where.empty()) text += " " + where;
+  return text + "]";
+}
+
 const char* intern(const std::string& text) {
   static std::mutex mutex;
   static std::set<std::string> texts;

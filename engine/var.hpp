@@ -19,6 +19,9 @@ struct Site {
   std::string text() const;  // "models/mnist_cnn.cpp:14", or empty
 };
 
+// "[conv2d 'conv1' models/mnist_cnn.cpp:14]": who an error is about. Name and place may be empty.
+std::string caption(const std::string& op, const std::string& name, const Site& site);
+
 // A copy of a text that lives until the program ends, for Sites made at run time (model scripts).
 const char* intern(const std::string& text);
 

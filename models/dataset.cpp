@@ -48,33 +48,35 @@ Dataset::Batch Dataset::gather(const Index* positions, Index count) const {
   if (count < 0) fail(fmt::format("[data] wanted 0 or more images, got {}", count));
   if (wrong != positions + count) fail(fmt::format("[data] wanted positions in [0,{}), got {}", size(), *wrong));
   const Shape shape = image();
-  const Index pixels = shape.elements();
-  Tensor picked = Tensor::uninitialised({{count, shape[0], shape[1], shape[2]}, DType::f32});
-  Tensor classes_of = Tensor::uninitialised({{count}, DType::i32});
-  float* const out = picked.mutable_view().write<float>();
-  std::int32_t* const out_labels = classes_of.mutable_view().write<std::int32_t>();
+  Batch batch{Tensor::uninitialised({{count, shape[0], shape[1], shape[2]}, DType::f32}), Tensor::uninitialised({{count}, DType::i32})};
+  gather(positions, count, batch.images.mutable_view().write<float>(), batch.labels.mutable_view().write<std::int32_t>());
+  return batch;
+}
+
+void Dataset::gather(const Index* positions, Index count, float* to_images, std::int32_t* to_labels) const {
+  const Index pixels = image().elements();
   const std::uint8_t* const in = images.values<std::uint8_t>().data();
   const std::int32_t* const in_labels = labels.values<std::int32_t>().data();
   constexpr float white = 255.0f;
   for (Index i = 0; i < count; ++i) {
     const std::uint8_t* const from = in + positions[i] * pixels;
-    std::transform(from, from + pixels, out + i * pixels, [](std::uint8_t grey) { return static_cast<float>(grey) / white; });
-    out_labels[i] = in_labels[positions[i]];
+    std::transform(from, from + pixels, to_images + i * pixels, [](std::uint8_t grey) { return static_cast<float>(grey) / white; });
+    to_labels[i] = in_labels[positions[i]];
   }
-  return {picked, classes_of};
 }
 
 Dataset read_idx_dataset(const fs::path& folder, Split split) {
   const IdxPair files = find_idx_pair(folder, split == Split::train ? IdxSplit::train : IdxSplit::test);
-  constexpr int image_rank = 3, label_rank = 1;
-  const IdxFile images = read_idx(files.images, image_rank);
+  constexpr int label_rank = 1;
+  IdxFile images = read_idx(files.images, files.image_rank);
   const IdxFile labels = read_idx(files.labels, label_rank);
   if (images.sizes[0] != labels.sizes[0]) {
     fail(fmt::format("[data] wanted as many labels as images, found {} images in '{}' and {} labels in '{}'", images.sizes[0],
                      files.images.string(), labels.sizes[0], files.labels.string()));
   }
   Dataset set;
-  set.images = Tensor::copy(images.bytes.data(), Shape{images.sizes[0], 1, images.sizes[1], images.sizes[2]});
+  if (files.image_rank == 3) images.sizes.insert(images.sizes.begin() + 1, 1);  // grey: one channel
+  set.images = Tensor::copy(images.bytes.data(), Shape{images.sizes[0], images.sizes[1], images.sizes[2], images.sizes[3]});
   const std::vector<std::int32_t> classes(labels.bytes.begin(), labels.bytes.end());
   set.labels = Tensor::copy(classes.data(), Shape{labels.sizes[0]});
   set.classes = 1 + *std::max_element(classes.begin(), classes.end());

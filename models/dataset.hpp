@@ -25,11 +25,13 @@ struct Dataset {
     Tensor images, labels;
   };
   Batch gather(const Index* positions, Index count) const;
+  // The same, written to memory of the caller's: count * C * H * W floats and count labels.
+  void gather(const Index* positions, Index count, float* to_images, std::int32_t* to_labels) const;
 };
 
 enum class Split : std::uint8_t { train, test };
 
-// A set in MNIST's four-file IDX form, plain or gzipped. Throws Error naming the file: missing or broken files, counts of images and labels
+// A set in MNIST's four-file IDX form, plain or gzipped, of grey images or of images with channels (files/idx.hpp). Throws Error naming the file: missing or broken files, counts of images and labels
 // that differ, no images, a label above 255 classes.
 Dataset read_idx_dataset(const std::filesystem::path& folder, Split split);
 

@@ -72,6 +72,7 @@ constexpr const char* input_key = "wengert.input";
 constexpr const char* batch_key = "wengert.batch";
 constexpr const char* seed_key = "wengert.seed";
 constexpr const char* kernel_key = "wengert.kernel";
+constexpr const char* execution_key = "wengert.execution";  // planned or eager
 constexpr const char* rate_key = "wengert.rate";
 constexpr const char* epochs_key = "wengert.epochs";
 constexpr const char* examples_key = "wengert.examples";

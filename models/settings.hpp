@@ -67,6 +67,7 @@ struct TrainerOptions {
   int threads = 0;                       // 0: all
   std::uint64_t seed = 1;                // of initial weights, order of batches, dropout
   std::string kernel = "auto";
+  bool eager = false;                    // run each op as it is recorded, instead of one plan a batch size
   Schedule schedule = {};
   std::vector<RateGroup> rate_groups = {};
 };

@@ -15,8 +15,10 @@
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/models/files/safetensors.hpp>
+#include <wengert/models/training_step.hpp>
 #include <wengert/models/update.hpp>
 #include <wengert/ops/arithmetic.hpp>
+#include <wengert/ops/fusion/fusions.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/softmax.hpp>
 
@@ -44,16 +46,6 @@ std::string first_not_finite(const Tape& tape) {
     }
   }
   return "the loss";
-}
-
-Index count_right(const Tensor& logits, const Tensor& labels) {
-  const Index classes = logits.shape()[1];
-  Index right = 0;
-  for (Index i = 0; i < labels.elements(); ++i) {
-    const float* const row = logits.values<float>().data() + i * classes;
-    right += std::max_element(row, row + classes) - row == labels.values<std::int32_t>()[static_cast<std::size_t>(i)] ? 1 : 0;
-  }
-  return right;
 }
 
 // The parameter with that value, under the name that the best ones have in a file.
@@ -100,22 +92,56 @@ struct Trainer::State {
     return rate_of(update.optimiser()) * (total_steps == 0 ? 1.0 : options.schedule.at(step, total_steps, steps_per_epoch));
   }
 
-  struct StepResult {
-    double loss = 0;
-    Index right = 0;
-  };
+  // Plans by batch size, for the parameters that were trainable when they were made.
+  std::map<Index, std::unique_ptr<TrainingStep>> plans = {};
+  std::vector<bool> planned_trainable = {};
 
-  StepResult train(const Tensor& images, const Tensor& labels) {
+  TrainingStep& plan_for(Index count) {
+    std::vector<bool>& known = planned_trainable;
+    const std::vector<Parameter>& parameters = model.parameters();
+    bool same = known.size() == parameters.size();
+    for (std::size_t i = 0; same && i < known.size(); ++i) same = known[i] == parameters[i].trainable();
+    if (!same) {
+      plans.clear();
+      known.clear();
+      for (const Parameter& parameter : parameters) known.push_back(parameter.trainable());
+    }
+    std::unique_ptr<TrainingStep>& plan = plans[count];
+    if (!plan) plan = std::make_unique<TrainingStep>(model, update, count, options.seed, plan_options(KernelChoice::parse(options.kernel), executor));
+    return *plan;
+  }
+
+  // One step on `count` images that `fill` writes to the given buffers.
+  TrainingStep::Result train(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill) {
+    if (options.eager) return train_eagerly(count, fill);
+    TrainingStep& plan = plan_for(count);
+    fill(plan.images().write<float>(), plan.labels().write<std::int32_t>());
+    TrainingStep::Result result;
+    try {
+      result = plan.run(step + 1, rate());
+    } catch (const Error& error) {
+      if (std::string(error.what()).find("not finite") == std::string::npos) throw;
+      train_eagerly(count, fill);  // parameters are as before: this finds the first node that is not finite, and throws
+      throw;
+    }
+    ++step;
+    return result;
+  }
+
+  TrainingStep::Result train_eagerly(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill) {
+    Shape shape{count};
+    for (const Index size : model.image()) shape.push_back(size);
+    Tensor images = Tensor::uninitialised({shape, DType::f32}), labels = Tensor::uninitialised({{count}, DType::i32});
+    fill(images.mutable_view().write<float>(), labels.mutable_view().write<std::int32_t>());
     ExecutorScope on(executor);
     Context::current().choice = KernelChoice::parse(options.kernel);
     Context::current().recording = true;
     Tape tape;
     TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32), "step"));
-    const Index count = images.shape()[0];
     const Var logits = model.network()(tape.batch(images, "image"));
     const Var losses = softmax_cross_entropy(logits, tape.batch(labels, "label"));
     const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
-    StepResult result{loss.item(), count_right(logits.value(), labels)};
+    TrainingStep::Result result{loss.item(), count_right(logits.value().view(), labels.view())};
     if (!std::isfinite(result.loss)) fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
     update.apply(tape, loss, model.parameters(), step + 1, rate());
     ++step;
@@ -146,7 +172,23 @@ Model& Trainer::model() { return state_->model; }
 const Model& Trainer::model() const { return state_->model; }
 Index Trainer::steps() const { return state_->step; }
 
-double Trainer::step(const Tensor& images, const Tensor& labels) { return state_->train(images, labels).loss; }
+double Trainer::step(const Tensor& images, const Tensor& labels) {
+  State& s = *state_;
+  if (images.dtype() != DType::f32 || images.shape().rank() != s.model.image().rank() + 1 || labels.spec() != Spec{{images.shape()[0]}, DType::i32} ||
+      !std::equal(s.model.image().begin(), s.model.image().end(), images.shape().begin() + 1)) {
+    fail("[train] wanted images f32 (N," + s.model.image().text().substr(1) + " and labels i32 (N), got " + images.spec().text() + " and " + labels.spec().text());
+  }
+  for (const std::int32_t label : labels.values<std::int32_t>()) {
+    if (label < 0 || label >= s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), got {}", s.model.classes(), label));
+  }
+  return s
+      .train(images.shape()[0],
+             [&](float* to_images, std::int32_t* to_labels) {
+               std::copy_n(images.values<float>().data(), images.elements(), to_images);
+               std::copy_n(labels.values<std::int32_t>().data(), labels.elements(), to_labels);
+             })
+      .loss;
+}
 
 Evaluation Trainer::evaluate(const Dataset& set) const {
   ExecutorScope on(state_->executor);
@@ -194,11 +236,10 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
     const Index seen_before = s.sums.seen;
     for (Index b = first; b < batches && !history.stopped; ++b) {
       const Index count = std::min(batch, images - b * batch);
-      const Dataset::Batch part = all.gather(order.data() + b * batch, count);
-      State::StepResult result;
+      TrainingStep::Result result;
       const double rate = s.rate();
       try {
-        result = s.train(part.images, part.labels);
+        result = s.train(count, [&](float* to_images, std::int32_t* to_labels) { all.gather(order.data() + b * batch, count, to_images, to_labels); });
       } catch (const Error& error) {
         fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, b + 1, batches, error.what()));
       }
@@ -258,6 +299,7 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
   return {{batch_key, std::to_string(options.batch)},
           {seed_key, std::to_string(options.seed)},
           {kernel_key, options.kernel},
+          {execution_key, options.eager ? "eager" : "planned"},
           {"wengert.chunk", std::to_string(chunk_size(options.batch))},
           {"wengert.optimiser", update.describe()},
           {"wengert.schedule", options.schedule.describe()}};

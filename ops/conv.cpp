@@ -211,6 +211,13 @@ ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
   if (x[1] % o.groups != 0 || w[0] % o.groups != 0) {
     fail(fmt::format("wanted channels and filters that divide into {} groups, got {} and {}", o.groups, x[1], w[0]));
   }
+  constexpr Index largest = Index{1} << 31;  // so that no sum or product below overflows
+  const Padding2d& p = o.padding;
+  if (std::max({x[2], x[3], w[2], w[3], p.top, p.bottom, p.left, p.right}) > largest ||
+      std::max({o.stride.height, o.stride.width, o.dilation.height, o.dilation.width}) > largest ||
+      std::max(o.dilation.height * (w[2] - 1), o.dilation.width * (w[3] - 1)) > largest) {
+    fail("wanted sizes, stride, padding and reach of the dilated filter of at most 2^31, got w " + w.text() + " on x " + x.text());
+  }
   if (w[1] != x[1] / o.groups) {
     fail(fmt::format("wanted input (N,{},H,W), got {}", w[1] * o.groups, x.text()));
   }

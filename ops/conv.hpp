@@ -18,7 +18,7 @@ struct Conv2dOptions {
 };
 
 // The geometry for x (N,C,H,W) and w (K,C/groups,KH,KW). Throws Error("wanted ..., got ..."): ranks, channels that do not fit,
-// sizes below 1, a filter larger than the padded input.
+// sizes below 1 or above 2^31, a filter larger than the padded input.
 ConvGeometry resolve(const Conv2dOptions& options, const Shape& x, const Shape& w);
 
 // x (N,C,H,W), w (K,C/groups,KH,KW) -> y (N,K,OH,OW).

@@ -15,7 +15,7 @@ struct DropoutAttributes {
   std::string describe() const;
 };
 
-// y = x mask / (1 - rate). mask[i] is 1 where number i of RandomStream(seed, stream, step) is at least the rate, i the
+// y = x mask / (1 - rate). mask[i] is 1 where number i of RandomStream(seed, stream, step) is below 1 - rate, i the
 // row-major index in the whole batch: the same for any chunks, threads and kernels. step is an i32 scalar.
 Var dropout(const At& x, const Var& step, const DropoutAttributes& attributes);
 

@@ -62,6 +62,18 @@ std::vector<Spec> scatter_add_shapes(const OpQuery& query) {
   return {{x, query.dtype(0)}};
 }
 
+// Where the integers of this chunk begin among those of the batch, given that they are cut with it.
+Index first_position(const KernelCall& call, int input) {
+  const Shape& shape = call.input(input).shape;
+  return call.first_image == 0 ? 0 : call.first_image * shape.elements(1, shape.rank());
+}
+
+// Of gather and scatter_add: the indices are cut with the batch where axis 0 is theirs.
+void check_gather_indices(const KernelCall& call, Index count) {
+  const bool cut = call.attributes.as<GatherAttributes>().axis == 0;
+  naive::check_indices(call.input(1), count, cut ? first_position(call, 1) : 0);
+}
+
 BatchEffect gather_batch(const BatchQuery& query) {
   const bool in_rows = query.attributes.as<GatherAttributes>().axis == 0;  // the result's axis 0 is the indices'
   if (query.batched == (in_rows ? positions_only : x_only)) return BatchEffect::per_image();
@@ -91,7 +103,7 @@ Op make_gather() {
   op.batch = gather_batch;
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const int axis = call.attributes.as<GatherAttributes>().axis;
-    naive::check_indices(call.input(1), call.input(0).shape[axis]);
+    check_gather_indices(call, call.input(0).shape[axis]);
     naive::gather(axis, call.input(0), call.input(1), call.output(0));
   }, {})};
   op.samples = [] {
@@ -119,7 +131,7 @@ Op make_scatter_add() {
   op.batch = scatter_add_batch;
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const int axis = call.attributes.as<GatherAttributes>().axis;
-    naive::check_indices(call.input(1), call.output(0).shape[axis]);
+    check_gather_indices(call, call.output(0).shape[axis]);
     naive::scatter_add(axis, call.input(0), call.input(1), call.output(0));
   })};
   op.samples = [] {
@@ -147,7 +159,7 @@ Op make_one_hot() {
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
-    naive::check_indices(call.input(0), call.attributes.as<OneHotAttributes>().count);
+    naive::check_indices(call.input(0), call.attributes.as<OneHotAttributes>().count, first_position(call, 0));
     naive::one_hot(call.input(0), call.output(0));
   }, {})};
   op.samples = [] {
@@ -173,8 +185,8 @@ BatchEffect along_batch(const BatchQuery& query, BatchEffect rows_alone) {
 }
 
 // An empty x has no row to check against.
-void check_positions(const View& positions, const View& x, int leading) {
-  naive::check_indices(positions, x.shape.elements(leading, x.shape.rank()));
+void check_positions(const KernelCall& call, const View& x, int leading) {
+  naive::check_indices(call.input(1), x.shape.elements(leading, x.shape.rank()), first_position(call, 1));
 }
 
 Op make_take_along() {
@@ -200,9 +212,9 @@ Op make_take_along() {
   };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const int leading = call.attributes.as<AlongAttributes>().leading;
-    const View &x = call.input(0), &positions = call.input(1);
-    check_positions(positions, x, leading);
-    naive::take_along(x.shape.elements(0, leading), x, positions, call.output(0));
+    const View& x = call.input(0);
+    check_positions(call, x, leading);
+    naive::take_along(x.shape.elements(0, leading), x, call.input(1), call.output(0));
   })};
   op.samples = [] {
     return std::vector<Sample>{{AlongAttributes{2}, {sample_images({9, 3, 4, 5}), sample_images({9, 3, 2, 2}, Fill::classes, 20)}},
@@ -237,9 +249,9 @@ Op make_put_along() {
   op.batch = [](const BatchQuery& query) { return along_batch(query, query.batched == both ? BatchEffect::sums() : BatchEffect::mixes()); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
     const int leading = call.attributes.as<AlongAttributes>().leading;
-    const View &positions = call.input(1), &x = call.output(0);
-    check_positions(positions, x, leading);
-    naive::put_along(x.shape.elements(0, leading), call.input(0), positions, x);
+    const View& x = call.output(0);
+    check_positions(call, x, leading);
+    naive::put_along(x.shape.elements(0, leading), call.input(0), call.input(1), x);
   })};
   op.samples = [] {
     return std::vector<Sample>{

@@ -36,20 +36,17 @@ MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const 
   return g;
 }
 
-// The gradient of an operand of rank 2 that a batch shares is a sum over the batch.
-Var to_shape(const Var& gradient, const Shape& shape) { return sum_to(gradient, shape); }
-
 std::vector<Var> matmul_vjp(const VjpCall& call) {
   const auto [ta, tb] = call.as<MatmulAttributes>();
   const Var& dc = call.cotangent();
   std::vector<Var> gradients(2);
   if (call.wanted(0)) {
     const Var& b = call.input(1);
-    gradients[0] = to_shape(ta ? matmul(b, dc, {tb, true}) : matmul(dc, b, {false, !tb}), call.input_shape(0));
+    gradients[0] = ta ? matmul(b, dc, {tb, true}) : matmul(dc, b, {false, !tb});
   }
   if (call.wanted(1)) {
     const Var& a = call.input(0);
-    gradients[1] = to_shape(tb ? matmul(dc, a, {true, ta}) : matmul(a, dc, {!ta, false}), call.input_shape(1));
+    gradients[1] = tb ? matmul(dc, a, {true, ta}) : matmul(a, dc, {!ta, false});
   }
   return gradients;
 }
@@ -134,6 +131,7 @@ Op make_matmul() {
   op.summary = "matrix product a b, with transpose flags, batched by a leading axis";
   op.min_inputs = op.max_inputs = 2;
   op.smoothness = Op::Smoothness::multilinear;
+  op.broadcasts = true;  // an operand of rank 2 is shared by the batch
   op.keeps.inputs = 0b11;
   op.shapes = [](const OpQuery& query) {
     want_float(query, 0);

@@ -1,5 +1,7 @@
 #include <wengert/ops/max_pool.hpp>
 
+#include <fmt/format.h>
+
 #include <wengert/backends/naive/pool.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/ops/index.hpp>
@@ -21,6 +23,9 @@ Op make_max_pool2d() {
     want_float(query, 0);
     const PoolGeometry& g = query.attributes.as<PoolAttributes>().geometry;
     want_pool_input(g, query.shape(0));
+    if (g.height * g.width > Index{INT32_MAX}) {  // positions are i32
+      fail(fmt::format("wanted planes of at most 2^31 - 1 elements, got {}x{}", g.height, g.width));
+    }
     const Shape y{query.shape(0)[0], g.channels, g.out_height, g.out_width};
     return std::vector<Spec>{{y, query.dtype(0)}, {y, DType::i32}};
   };

@@ -101,7 +101,7 @@ Op make_softmax_cross_entropy() {
   op.vjp = cross_entropy_vjp;
   op.batch = [](const BatchQuery& query) { return query.batched == 0b11 ? BatchEffect::per_image() : BatchEffect::mixes(0b11); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
-    naive::softmax_cross_entropy(call.input(0), call.input(1), call.output(0), call.output(1));
+    naive::softmax_cross_entropy(call.input(0), call.input(1), call.output(0), call.output(1), call.first_image);
   })};
   op.samples = [] {
     using Fill = SampleInput::Fill;

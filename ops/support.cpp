@@ -2,27 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <wengert/engine/error.hpp>
-
 namespace wengert {
-
-Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
-  Kernel kernel;
-  kernel.run = run;
-  kernel.dtypes = std::move(dtypes);
-  return kernel;
-}
 
 Op with_kernel(Op op, Kernel kernel) {
   op.kernels.push_back(std::move(kernel));
   return op;
-}
-
-void fail_at(const At& at, const std::string& op, const std::string& message) {
-  std::string who = op;
-  if (!at.name.empty()) who += " '" + at.name + "'";
-  if (const std::string where = at.site.text(); !where.empty()) who += " " + where;
-  fail("[" + who + "] " + message);
 }
 
 int front_axis(const At& at, const std::string& op, int axis, int rank) {

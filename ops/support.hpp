@@ -1,34 +1,16 @@
-// What the op families share when they write their descriptors: kernels, axes, samples, and errors that name the caller.
+// What the op families share when they write their descriptors: kernels, axes and samples.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include <wengert/engine/error.hpp>
-#include <wengert/engine/tape.hpp>
+#include <wengert/engine/structural.hpp>
 
 namespace wengert {
 
-// A naive kernel for these dtypes; none: for any.
-Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64});
-
 // The op with one more kernel, better than those it has.
 Op with_kernel(Op op, Kernel kernel);
-
-// Throws Error("[op 'name' file:line] message") for what a function refuses before an op sees it.
-[[noreturn]] void fail_at(const At& at, const std::string& op, const std::string& message);
-
-// body(), whose errors come out as fail_at() has them, with " from 'NAME'" of the value that was got: for checks that ops share and that
-// do not know their caller.
-template <class Body>
-auto checked_at(const At& at, const std::string& op, Body&& body) {
-  try {
-    return body();
-  } catch (const Error& error) {
-    if (error.what()[0] == '[') throw;
-    fail_at(at, op, error.what() + (at.var.name().empty() ? "" : " from '" + at.var.name() + "'"));
-  }
-}
 
 // An axis counted from the front; a negative one counts from the end. Throws Error outside [-rank, rank).
 int front_axis(const At& at, const std::string& op, int axis, int rank);

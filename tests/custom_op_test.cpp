@@ -41,6 +41,9 @@ TEST_CASE("a custom op runs on a tape, is differentiated and takes its best kern
   CHECK(tape.node(y.node()).kernel->backend == "tanh_form");
   CHECK(contains(tape.node(y.node()).text(), "[swish"));
   CHECK(contains(tape.node(y.node()).text(), "custom_op_test.cpp:"));
+  REQUIRE(tape.catalogue() != nullptr);
+  CHECK(tape.catalogue()->find("swish") == tape.node(y.node()).op);
+  CHECK(Tape().catalogue() == nullptr);  // the built-in ops
   const KernelScope scope("naive");
   const Var again = app::swish(x);
   CHECK(tape.node(again.node()).kernel->backend == "naive");

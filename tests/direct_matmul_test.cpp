@@ -82,7 +82,8 @@ void on_every_target(Body body) {
 }
 
 std::vector<direct::Linear> sizes() {
-  std::vector<direct::Linear> all = {{32, 800, 128}, {4, 128, 10}, {7, 400, 120}, {1, 1, 1}, {13, 17, 1}, {0, 5, 3}, {3, 0, 4}, {6, 16, 8}, {5, 70, 0}, {300, 33, 5}};
+  std::vector<direct::Linear> all = {{32, 800, 128}, {4, 128, 10}, {7, 400, 120}, {1, 1, 1}, {13, 17, 1}, {0, 5, 3},
+                                     {3, 0, 4},     {6, 16, 8},   {5, 70, 0},    {300, 33, 5}};
   std::mt19937 random(7);
   for (int i = 0; i < 40; ++i) all.push_back({static_cast<Index>(random() % 20), static_cast<Index>(random() % 150), static_cast<Index>(random() % 40)});
   return all;
@@ -95,7 +96,8 @@ void on_every_size(Body body) {
     CAPTURE(size.rows);
     CAPTURE(size.in);
     CAPTURE(size.out);
-    const Floats x = random_floats(random, size.rows * size.in), w = random_floats(random, size.out * size.in), y = random_floats(random, size.rows * size.out);
+    const Floats x = random_floats(random, size.rows * size.in), w = random_floats(random, size.out * size.in);
+    const Floats y = random_floats(random, size.rows * size.out);
     on_every_target([&] { body(size, x, w, y, random); });
   }
 }
@@ -155,7 +157,8 @@ TEST_CASE("linear weight and bias, any range of outputs alone") {
 TEST_CASE("a row has the same bits whatever rows stand beside it") {
   const direct::Linear whole{29, 133, 37};
   std::mt19937 random(3);
-  const Floats x = random_floats(random, whole.rows * whole.in), w = random_floats(random, whole.out * whole.in), y = random_floats(random, whole.rows * whole.out);
+  const Floats x = random_floats(random, whole.rows * whole.in), w = random_floats(random, whole.out * whole.in);
+  const Floats y = random_floats(random, whole.rows * whole.out);
   on_every_target([&] {
     Floats all_y = output(whole.rows * whole.out), all_x = output(whole.rows * whole.in);
     direct::linear_forward(whole, x.data(), w.data(), nullptr, false, all_y.data());
@@ -184,7 +187,8 @@ TEST_CASE("matmul, every storage of the operands") {
     CAPTURE(transpose_a);
     CAPTURE(transpose_b);
     const Floats a = random_floats(random, rows * inner), b = random_floats(random, inner * columns);
-    const Exact exact = product(rows, inner, columns, element(a, transpose_a ? rows : inner, transpose_a), element(b, transpose_b ? inner : columns, transpose_b));
+    const Exact exact = product(rows, inner, columns, element(a, transpose_a ? rows : inner, transpose_a),
+                                element(b, transpose_b ? inner : columns, transpose_b));
     on_every_target([&] {
       Floats c = output(rows * columns);
       direct::matmul(rows, inner, columns, transpose_a, transpose_b, a.data(), b.data(), c.data());

@@ -100,6 +100,15 @@ Catalogue with_changed_vjp(const std::string& name, const std::function<std::vec
 
 }  // namespace
 
+TEST_CASE("other orders than the first and second are refused") {
+  GradcheckOptions options;
+  for (const int order : {0, 3}) {
+    options.order = order;
+    const std::string message = test::message_of<Error>([&] { check_op(builtin_catalogue(), "tanh", options); });
+    CHECK_MESSAGE(test::contains(message, "[gradcheck] wanted order 1 or 2, got " + std::to_string(order)), message);
+  }
+}
+
 TEST_CASE("right gradients of composed functions pass, of first and second order") {
   const auto function = [](std::span<const Var> x) { return std::vector<Var>{tanh(x[0] * x[1]) + exp(x[1] * 0.3), sum(x[0] / (2.0 + x[1] * x[1]))}; };
   for (const int order : {1, 2}) {

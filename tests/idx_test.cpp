@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include <wengert/engine/error.hpp>
+#include <wengert/models/dataset.hpp>
 #include <wengert/models/files/gzip.hpp>
 #include <wengert/models/files/idx.hpp>
 
@@ -166,6 +167,21 @@ TEST_CASE("idx: the files of a set are found under every spelling") {
   const IdxPair test = find_idx_pair(folder.path(), IdxSplit::test);
   CHECK(test.images == folder / "t10k-images-idx3-ubyte");
   CHECK(test.labels == folder / "t10k-labels.idx1-ubyte.gz");
+  CHECK(train.image_rank == 3);
+  spill(folder / "t10k-images-idx4-ubyte", "");  // not while there are grey ones
+  CHECK(find_idx_pair(folder.path(), IdxSplit::test).image_rank == 3);
   CHECK(contains(message_of<Error>([&] { find_idx_pair(folder / "absent", IdxSplit::test); }), "found nothing of that name"));
   CHECK(contains(message_of<Error>([&] { find_idx_pair(test.images, IdxSplit::test); }), "found a file"));
+}
+
+TEST_CASE("idx: a set of images with channels") {
+  ScratchFolder folder;
+  spill(folder / "train-images-idx4-ubyte", idx_bytes(8, {2, 3, 4, 5}, 120));
+  spill(folder / "train-labels-idx1-ubyte", idx_bytes(8, {2}, 2));
+  const Dataset set = read_idx_dataset(folder.path(), Split::train);
+  CHECK(set.images.shape() == Shape{2, 3, 4, 5});
+  CHECK(set.images.values<std::uint8_t>()[119] == ((119 * 37 + 11) & 255));
+  spill(folder / "train-images-idx4-ubyte", idx_bytes(8, {2, 3, 4}, 24));
+  CHECK(contains(message_of<Error>([&] { read_idx_dataset(folder.path(), Split::train); }),
+                 "wanted 4 dimensions (images with channels), found 3 dimensions (images)"));
 }

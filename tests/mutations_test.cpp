@@ -110,6 +110,14 @@ TEST_CASE("wengert gradcheck catches every mutation on its op, says so and ends 
   }
 }
 
+TEST_CASE("a vjp of another dtype is an error of the check, which names the op") {
+  const Mutation other_dtype{"the gradient is f32", "exp", false, [](const VjpCall& call, const Mutation::Vjp& right) {
+                               return std::vector<Var>{cast(right(call)[0], DType::f32)};
+                             }};
+  const std::string message = test::message_of<Error>([&] { check_op(test::mutated(other_dtype), "exp"); });
+  CHECK_MESSAGE(contains(message, "[exp] in its gradient: its vjp returned f32"), message);
+}
+
 TEST_CASE("wengert gradcheck catches every mutation of an op of the report's network there, and names the node") {
   std::set<std::string> ops;
   Index caught = 0;

@@ -11,6 +11,7 @@
 #include <wengert/ops/batch_norm.hpp>
 #include <wengert/ops/dropout.hpp>
 #include <wengert/ops/index.hpp>
+#include <wengert/ops/max_pool.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/shape.hpp>
 
@@ -83,6 +84,22 @@ TEST_CASE("shape: concatenate and flatten") {
   CHECK(flatten(tape.batch(Tensor::zeros(Shape{0, 2, 3}))).shape() == Shape{0, 6});
   CHECK(flatten(tape.constant(counting(Shape{4}))).shape() == Shape{4, 1});
   CHECK(contains(message_of([&] { return flatten(sum(a)); }), "wanted (N, ...), got a scalar"));
+}
+
+TEST_CASE("index: a wrong integer is named by its position in the batch, however the batch is cut") {
+  Tape tape;
+  std::vector<std::int32_t> integers(128, 0);
+  integers[101] = 99;
+  const Var indices = tape.batch(Tensor::copy(integers.data(), {64, 2})), x = tape.variable(counting(Shape{10, 3}));
+  const Var rows = tape.batch(counting(Shape{64, 3})), y = tape.batch(counting(Shape{64, 2}));
+  const std::string place = "got 99 at position 101;";
+  CHECK(contains(message_of([&] { return gather(x, indices, 0); }), place));
+  CHECK(contains(message_of([&] { return scatter_add(y, indices, 0, 3); }), place));
+  CHECK(contains(message_of([&] { return one_hot(indices, 10); }), place));
+  CHECK(contains(message_of([&] { return take_along(rows, indices, 1); }), place));
+  CHECK(contains(message_of([&] { return put_along(y, indices, 1, Shape{64, 3}); }), place));
+  const Var shared = tape.constant(Tensor{0, 7});  // not cut: every chunk reads it whole
+  CHECK(contains(message_of([&] { return gather(rows, shared, 1); }), "got 7 at position 1;"));
 }
 
 TEST_CASE("index: gather and scatter_add are each other's gradient; repeated indices add") {
@@ -213,6 +230,16 @@ TEST_CASE("pool options: sizes by valid, same and sides, and what is refused") {
                    return average_pool2d(tape.constant(counting(Shape{2, 2}), "plane"), {.window = 1});
                  }),
                  "wanted x (N,C,H,W), got (2,2) from 'plane'"));
+}
+
+TEST_CASE("max pool: planes beyond what i32 positions can name are refused") {
+  Tape tape(Tape::Mode::declaring);
+  const auto pooled = [&](wg::Index height) {
+    const Var x = tape.variable(Tensor::declared({{1, 1, height, 65536}, DType::f32}));
+    return message_of([&] { max_pool2d(x, {.window = 2}); });
+  };
+  CHECK(contains(pooled(32768), "wanted planes of at most 2^31 - 1 elements, got 32768x65536"));
+  CHECK(pooled(32767) == "no error");
 }
 
 TEST_CASE("batch norm: a channel worked by hand, and the inference form with the same statistics") {

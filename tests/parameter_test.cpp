@@ -1,6 +1,7 @@
 // Parameters on tapes: shared, assigned, bound to another value.
 #include <doctest/doctest.h>
 
+#include <wengert/engine/context.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/parameter.hpp>
 #include <wengert/engine/structural.hpp>
@@ -56,4 +57,9 @@ TEST_CASE("a bound parameter is differentiated and run in another dtype") {
   const Var x = tape.variable({1.0, 2.0}, "x");
   CHECK(gradients<1>(sum(w.on(x) * x), {stand_in})[0].value().at(1) == 2);
   CHECK(contains(message_of([&] { tape.bind(w, tape.variable({1.0}, "w")); }), "wanted shape (2), got (1)"));
+  const std::string late = message_of([&] { tape.bind(w, stand_in); });
+  CHECK_MESSAGE(contains(late, "[parameter 'w'] was read on " + tape.text() + " already"), late);
+  const NoRecording scope;
+  CHECK(w.on(x).dtype() == DType::f32);  // its own value, and no promotion
+  CHECK(contains(message_of([&] { w.on(x) * x; }), "wanted inputs of one dtype"));
 }

@@ -49,7 +49,7 @@ TEST_CASE("random: filling in pieces gives the bits of filling at once") {
   const RandomStream random = random_stream(1, "pieces");
   std::vector<float> whole(37), pieces(37);
   std::vector<double> whole_normal(37), pieces_normal(37);
-  std::vector<std::uint8_t> whole_mask(37), pieces_mask(37);
+  std::vector<float> whole_mask(37), pieces_mask(37);
   fill_uniform(random, whole, -0.3, 0.7);
   fill_normal(random, whole_normal, 1.0, 2.0);
   fill_bernoulli(random, whole_mask, 0.25);

@@ -88,7 +88,7 @@ Failures for_each_case(const Catalogue& catalogue, const std::function<void(cons
           if (!selected(op_name, kernel.backend, name(dtype), std::to_string(number))) continue;
           try {
             const std::vector<Spec> specs = at.specs();
-            if (!refusal_of(kernel, sample.attributes, specs, deciding_dtype(specs, {})).empty()) continue;
+            if (!refusal_of(kernel, sample.attributes, specs, deciding_dtype(specs, op.shapes({sample.attributes, specs}))).empty()) continue;
             failures.count();
             body(at, failures);
           } catch (const std::exception& error) {

@@ -170,7 +170,7 @@ TableResult check_refusals(const Catalogue& catalogue) {
         for (const DType dtype : {DType::f32, DType::f64}) {
           const Case at{op, samples[static_cast<std::size_t>(number)], number, kernel, dtype, sample_tensors(op, samples, number, {table_seed, dtype})};
           const std::vector<Spec> specs = at.specs();
-          const DType deciding = deciding_dtype(specs, {});
+          const DType deciding = deciding_dtype(specs, op.shapes({at.sample.attributes, specs}));
           const std::string reason = refusal_of(kernel, at.sample.attributes, specs, deciding);
           if (reason.empty()) {
             reached.push_back(deciding);

@@ -10,6 +10,7 @@
 #include <wengert/ops/reduce.hpp>
 
 #include "ops_support.hpp"
+#include "sanitizers.hpp"
 
 namespace {
 
@@ -23,22 +24,10 @@ std::size_t bytes_in_use() {
   return info.uordblks + info.hblkhd;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool counts_allocations = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool counts_allocations = false;
-#else
-constexpr bool counts_allocations = true;
-#endif
-#else
-constexpr bool counts_allocations = true;
-#endif
-
 }  // namespace
 
 TEST_CASE("the memory of a released tape is returned") {
-  if (!counts_allocations) return;
+  if (test::sanitized) return;
   const auto work = [] {
     Tape tape;
     const Var x = tape.variable(Tensor::full({256, 256}, 0.5), "x");

@@ -7,7 +7,7 @@
 
 namespace wengert::direct {
 
-// For all: inputs may be over-read by 64 bytes; outputs are written whole, padding lanes of nhwc8 as zero, and not a byte beyond.
+// For all: nothing behind an input is read; outputs are written whole, padding lanes of nhwc8 as zero, and not a byte beyond.
 
 // out[i] = f(a[i] [, b[i]]) over a run of elements; out may be a or b. NaN passes through relu and maximum. Bounds against the exact value:
 // tanh, sigmoid, exp, log 4 units in the last place.

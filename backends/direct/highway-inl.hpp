@@ -67,9 +67,17 @@ constexpr int registers = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 32 
 using D = hn::FixedTag<float, lanes>;
 using V = hn::Vec<D>;
 
-// The first `count` of p's floats (at most `lanes`), the other lanes zero. Reads the whole vector; unlike Highway 1.0.3's
-// MaskedLoad on SSE4 it takes any address.
-HWY_INLINE V load_first(std::size_t count, const float* p) { return hn::IfThenElseZero(hn::FirstN(D(), count), hn::LoadU(D(), p)); }
+// The first `count` of p's floats (at most `lanes`), the other lanes zero. Reads nothing behind them: tensors may be borrowed.
+HWY_INLINE V load_first(std::size_t count, const float* p) {
+  if constexpr (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2) {
+    return hn::MaskedLoad(hn::FirstN(D(), count), D(), p);
+  } else {  // without a masked load in hardware, Highway's reads the whole vector (and on SSE4 wants it aligned)
+    if (count == static_cast<std::size_t>(lanes)) return hn::LoadU(D(), p);
+    alignas(64) float all[lanes] = {};
+    for (std::size_t i = 0; i < count; ++i) all[i] = p[i];
+    return hn::Load(D(), all);
+  }
+}
 
 // Writes the first `count` lanes (at most `lanes`) and nothing behind them, where another thread may be writing.
 HWY_INLINE void store_first(V v, std::size_t count, float* p) {

@@ -16,7 +16,9 @@ namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 
 constexpr int most_rows = 6;
-constexpr int most_vectors = registers == 32 ? 4 : 2;  // 6 x vectors of sums, + those of b + 1 of a, fit the registers
+// Vectors of columns in a tile of so many rows: rows x vectors of sums, + those of b + 1 of a, fit the registers.
+constexpr int most_vectors = 4;
+constexpr int vectors_of(Index rows) { return registers == 32 || rows <= 2 ? most_vectors : 2; }
 
 // c = a b for one tile. a is stored (rows, inner), or (inner, rows) where `across`; pitches are those of what is stored.
 template <bool across, int R, int C>
@@ -42,7 +44,7 @@ using TileFunction = void (*)(Index, const float*, Index, const float*, Index, f
 
 template <bool across, int R>
 TileFunction pick_vectors(Index vectors) {
-  if constexpr (most_vectors == 4) {
+  if constexpr (vectors_of(R) == 4) {
     if (vectors == 4) return &tile<across, R, 4>;
     if (vectors == 3) return &tile<across, R, 3>;
   }
@@ -77,12 +79,14 @@ HWY_INLINE void copy(const float* HWY_RESTRICT from, std::size_t count, float* H
 
 const auto nothing_more = [](Index, Index, std::size_t, const float*) {};
 
-// Writes c and hands each piece of a row of it to finish(row, column, count, values), values in c or in a buffer. Strips of columns outside, so that a strip of b stays in L1.
+// Writes c and hands each piece of a row of it to finish(row, column, count, values), values in c or in a buffer. Strips of columns outside, so that a
+// strip of b stays in L1.
 template <bool across, class Finish>
 HWY_INLINE void product(const Product& p, const Finish& finish) {
   alignas(64) float buffer[most_rows * most_vectors * lanes];
-  const Index vectors = (p.columns + lanes - 1) / lanes, strips = (vectors + most_vectors - 1) / most_vectors;
   const Index bands = (p.rows + most_rows - 1) / most_rows;
+  const int widest = vectors_of(bands ? (p.rows + bands - 1) / bands : 0);
+  const Index vectors = (p.columns + lanes - 1) / lanes, strips = (vectors + widest - 1) / widest;
   for (Index s = 0; s < strips; ++s) {  // strips and bands of nearly equal size
     const Index first = vectors * s / strips, wide = vectors * (s + 1) / strips - first;
     const Index column = first * lanes, pitch = wide * lanes, count = std::min(pitch, p.columns - column);
@@ -129,7 +133,8 @@ void weight(const Linear& size, const float* x, const float* y, Index first, Ind
 
 void weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m, float* v) {
   const AdamConstants constants = adam_constants(step);
-  product<true>({last - first, size.rows, size.in, y + first, size.out, x, nullptr}, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
+  const Product gradient{last - first, size.rows, size.in, y + first, size.out, x, nullptr};
+  product<true>(gradient, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
     const Index at = (first + row) * size.in + column;
     adam_run(constants, count, values, w + at, m + at, v + at);
   });

@@ -8,14 +8,14 @@
 
 namespace wengert::naive {
 
-void check_indices(const View& indices, Index count) {
+void check_indices(const View& indices, Index count, Index first) {
   const std::int32_t* const index = indices.read<std::int32_t>();
   const Index elements = indices.elements();
   bool inside = true;
   for (Index i = 0; i < elements; ++i) inside &= index[i] >= 0 && index[i] < count;
   if (inside) return;
   const std::int32_t* const bad = std::find_if(index, index + elements, [count](std::int32_t i) { return i < 0 || i >= count; });
-  fail(fmt::format("wanted indices in [0, {}), got {} at position {}", count, *bad, bad - index));
+  fail(fmt::format("wanted indices in [0, {}), got {} at position {}", count, *bad, first + (bad - index)));
 }
 
 void gather(int axis, const View& x, const View& indices, const View& y) {

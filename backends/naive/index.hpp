@@ -6,8 +6,9 @@
 
 namespace wengert::naive {
 
-// Throws Error("wanted indices in [0, count), got ...") unless every i32 element lies there.
-void check_indices(const View& indices, Index count);
+// Throws Error("wanted indices in [0, count), got ...") unless every i32 element lies there. The message counts positions from
+// `first`, that of element 0 in the whole batch.
+void check_indices(const View& indices, Index count, Index first = 0);
 
 // x (A..., n, B...), indices (I...), y (A..., I..., B...): y[a,i,b] = x[a, indices[i], b] with n at `axis`. Any dtype. The
 // indices are in range.

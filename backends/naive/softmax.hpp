@@ -10,7 +10,8 @@ namespace wengert::naive {
 void softmax(const View& x, const View& y);
 void log_softmax(const View& x, const View& y);
 
-// logits (N,C), labels (N) i32 or (N,C) -> loss (N), probabilities (N,C). Throws Error for a class outside [0, C).
-void softmax_cross_entropy(const View& logits, const View& labels, const View& loss, const View& probabilities);
+// logits (N,C), labels (N) i32 or (N,C) -> loss (N), probabilities (N,C). Throws Error for a class outside [0, C), which counts
+// the images from first_image.
+void softmax_cross_entropy(const View& logits, const View& labels, const View& loss, const View& probabilities, Index first_image = 0);
 
 }  // namespace wengert::naive

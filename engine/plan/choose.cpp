@@ -149,6 +149,11 @@ class Choice {
         return;
       }
     }
+    if (graph_.value(from).layout == Layout::winners && layout != Layout::nchw) {  // by way of the dense plane
+      const auto before = graph_.steps.size();
+      lay_input(id, i, Layout::nchw);
+      return lay_input(id + static_cast<StepId>(graph_.steps.size() - before), i, layout);
+    }
     const ValueId to = reorder(id, from, layout);
     reordered_.emplace_back(std::make_pair(from, layout), to);
     graph_.step(id + 1).inputs[i] = to;  // the reorder stands where the step was

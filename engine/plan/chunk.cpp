@@ -34,6 +34,13 @@ const Parameter* assigned(const Step& step) {
   return step.attributes.holds<AssignAttributes>() ? &step.attributes.as<AssignAttributes>().parameter : nullptr;
 }
 
+// Whether it sets a parameter to what an update makes: it lies in the parameter already, and there is nothing left to do.
+bool follows_update(const Graph& graph, const Step& step) {
+  if (assigned(step) == nullptr) return false;
+  const Step* const maker = graph.maker(step.inputs[0]);
+  return maker != nullptr && maker->extent == Extent::whole && maker->op->overwrites != 0;
+}
+
 // The first level at which `step` may run, given the levels of the steps before it.
 int first_level(const Graph& graph, const Step& step) {
   int level = 0;
@@ -43,7 +50,7 @@ int first_level(const Graph& graph, const Step& step) {
     int ready = maker->level;
     if (step.extent == Extent::whole) {
       // The chunks, or slices, must all be done; a sum's total is made at the beginning of that level.
-      if (maker->extent != Extent::whole || maker->op->sliced) ++ready;
+      if (maker->extent != Extent::whole || (maker->op->sliced && !follows_update(graph, step))) ++ready;
     } else if (maker->extent == Extent::whole) {
       ++ready;
     } else if (maker->extent == Extent::partial) {
@@ -92,12 +99,10 @@ void chunk(Graph& graph, Index chunk_images) {
       const int level = std::max(step.level, level_after_readers(graph, step, first_level(graph, step)));
       if (level != step.level) again = true;
       step.level = level;
-      if (assigned(step) != nullptr && graph.value(step.inputs[0]).maker >= 0) {
+      if (follows_update(graph, step)) {
         Step& update = graph.step(graph.value(step.inputs[0]).maker);
-        if (update.extent == Extent::whole && update.op->overwrites != 0 && update.level < level) {
-          update.level = level;
-          again = true;
-        }
+        again = again || update.level != level;
+        update.level = level;
       }
     }
   }

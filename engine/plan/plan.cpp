@@ -57,7 +57,7 @@ void fill_with_nan(std::byte* memory, Index bytes) {
 
 plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const PlanOptions& options) {
   plan::Graph graph(tape, outputs);
-  const Catalogue* const catalogue = tape.state()->own_catalogue ? &tape.catalogue() : options.catalogue;
+  const Catalogue* const catalogue = tape.catalogue() != nullptr ? tape.catalogue() : options.catalogue;
   for (Step& step : graph.steps) step.op = catalogue != nullptr ? &catalogue->resolve(*step.op) : step.op;
   plan::prune(graph);
   const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct";

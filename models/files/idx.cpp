@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cassert>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -26,7 +27,7 @@ std::string element_type(unsigned code) {
 }
 
 std::string rank_text(unsigned rank) {
-  return std::to_string(rank) + (rank == 1 ? " dimension (labels)" : rank == 3 ? " dimensions (images)" : " dimensions");
+  return std::to_string(rank) + (rank == 1 ? " dimension (labels)" : rank == 3 ? " dimensions (images)" : rank == 4 ? " dimensions (images with channels)" : " dimensions");
 }
 
 std::string sizes_text(const std::vector<Index>& sizes) {
@@ -54,7 +55,7 @@ void read_magic(GzipReader& reader, unsigned wanted_rank) {
   if (rank != wanted_rank) reader.file().refuse(rank_text(wanted_rank), rank_text(rank));
 }
 
-std::filesystem::path find_idx(const std::filesystem::path& folder, const std::string& stem, const std::string& rank) {
+std::optional<std::filesystem::path> found_idx(const std::filesystem::path& folder, const std::string& stem, const std::string& rank) {
   for (const char* gzip : {"", ".gz"}) {
     for (const char* separator : {"-", "."}) {
       std::filesystem::path candidate = folder / (stem + separator + rank + "-ubyte" + gzip);
@@ -62,6 +63,11 @@ std::filesystem::path find_idx(const std::filesystem::path& folder, const std::s
       if (std::filesystem::exists(candidate, ignored)) return candidate;
     }
   }
+  return std::nullopt;
+}
+
+std::filesystem::path find_idx(const std::filesystem::path& folder, const std::string& stem, const std::string& rank) {
+  if (const auto found = found_idx(folder, stem, rank)) return *found;
   fail("[data '" + folder.string() + "'] wanted the file " + stem + "-" + rank + "-ubyte (or " + stem + "." + rank +
        "-ubyte; plain or with .gz), found neither");
 }
@@ -110,7 +116,16 @@ IdxPair find_idx_pair(const std::filesystem::path& folder, IdxSplit split) {
          (std::filesystem::exists(folder, error) ? "a file" : "nothing of that name"));
   }
   const std::string stem = split == IdxSplit::train ? "train" : "t10k";
-  return {find_idx(folder, stem + "-images", "idx3"), find_idx(folder, stem + "-labels", "idx1")};
+  IdxPair pair;
+  const auto with_channels = found_idx(folder, stem + "-images", "idx4");
+  if (with_channels && !found_idx(folder, stem + "-images", "idx3")) {
+    pair.images = *with_channels;
+    pair.image_rank = 4;
+  } else {
+    pair.images = find_idx(folder, stem + "-images", "idx3");
+  }
+  pair.labels = find_idx(folder, stem + "-labels", "idx1");
+  return pair;
 }
 
 }  // namespace wengert

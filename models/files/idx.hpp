@@ -10,7 +10,7 @@
 namespace wengert {
 
 struct IdxFile {
-  std::vector<Index> sizes;         // (N,H,W) of images, (N) of labels; all positive
+  std::vector<Index> sizes;         // (N,H,W) or (N,C,H,W) of images, (N) of labels; all positive
   std::vector<std::uint8_t> bytes;  // row-major
 };
 
@@ -25,11 +25,13 @@ enum class IdxSplit : std::uint8_t { train, test };
 
 struct IdxPair {
   std::filesystem::path images;
+  int image_rank = 3;               // 4 where the images have channels
   std::filesystem::path labels;
 };
 
 // The two files of a set under MNIST's names: train-images-idx3-ubyte, t10k-labels-idx1-ubyte and so on, also spelt
-// ".idx3-ubyte" and with ".gz"; a plain file goes before a gzipped one. Throws Error "[data 'folder'] ..." naming the missing file.
+// ".idx3-ubyte" and with ".gz"; a plain file goes before a gzipped one. Images with channels, (N,C,H,W), are "train-images-idx4-ubyte",
+// taken where there is no idx3. Throws Error "[data 'folder'] ..." naming the missing file.
 IdxPair find_idx_pair(const std::filesystem::path& folder, IdxSplit split);
 
 }  // namespace wengert

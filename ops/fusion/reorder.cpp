@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <wengert/backends/direct/elementwise.hpp>
+#include <wengert/backends/winners.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 #include <wengert/ops/fusion/rule.hpp>
 
@@ -17,6 +18,28 @@ void copy(const KernelCall& call) {
     std::copy_n(call.input(0).read<T>(), call.input(0).elements(), call.output(0).write<T>());
   });
 }
+
+// A list of winners as the dense plane it stands for.
+class PreparedExpansion final : public PreparedKernel {
+ public:
+  PreparedExpansion(Index channels, Index most) : layout_{channels, most} { inputs = {Layout::winners}; }
+  void run(const KernelCall& call) const override {
+    const Shape& shape = call.output(0).shape;
+    const Index pixels = shape[2] * shape[3];
+    float* out = call.output(0).write<float>();
+    std::fill_n(out, shape.elements(), 0.0f);
+    const float* list = call.input(0).read<float>();
+    for (Index n = 0; n < shape[0]; ++n, list += layout_.entries()) {
+      const auto* const words = reinterpret_cast<const std::int32_t*>(list);
+      for (Index c = 0; c < shape[1]; ++c, out += pixels) {
+        for (Index i = 0; i < words[c]; ++i) out[words[layout_.positions_at(c) + i]] += list[layout_.values_at(c) + i];
+      }
+    }
+  }
+
+ private:
+  WinnersLayout layout_;
+};
 
 class PreparedReorder final : public PreparedKernel {
  public:
@@ -35,6 +58,7 @@ class PreparedReorder final : public PreparedKernel {
 
 Preparation prepare(const PlanQuery& query) {
   const Layout from = query.layout(0), to = query.wanted;
+  if (from == Layout::winners && to == Layout::nchw) return {std::make_unique<PreparedExpansion>(query.shape(0)[1], query.capacity), {}};
   const auto plain_or_blocks = [](Layout layout) { return layout == Layout::nchw || layout == Layout::nhwc8; };
   constexpr Index word = 4;
   if (query.shape(0).rank() != 4 || size_of(query.dtype(0)) != word || !plain_or_blocks(from) || !plain_or_blocks(to)) {

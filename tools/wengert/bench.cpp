@@ -72,7 +72,7 @@ void want_kernel(const std::string& op, const std::vector<std::string>& backends
 }
 
 void add_bench(CLI::App& app, int& status) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure: the engine's overhead, a convolution, an op, a training step, the core's peak; medians over repeated runs");
+  CLI::App* bench = app.add_subcommand("bench", "Time the engine's overhead, a convolution, an op, a training step, the core's peak: medians of runs");
   bench->require_subcommand(1);
   bench->footer("Example:\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5");
   add_bench_overhead(*bench, status);

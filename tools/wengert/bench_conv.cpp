@@ -30,7 +30,7 @@ struct ConvArguments {
   std::string padding = "valid", direction = "forward", dtype = "f32";
   Index groups = 1;
   int threads = 1, rounds = 0;
-  bool as_json = false;
+  bool alone = false, as_json = false;
 };
 
 Extent2d extent(const std::vector<Index>& sizes, const char* option) {
@@ -106,11 +106,12 @@ std::vector<Row> measure(const Convolution& convolution, const ConvArguments& ar
   for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) backends.push_back(kernel.backend);
   const std::vector<std::string>& wanted = arguments.kernels.empty() ? backends : arguments.kernels;
   const std::shared_ptr<Executor> serial = tbb_executor(1), parallel = tbb_executor(arguments.threads);
-  std::vector<Row> rows = {{"naive", 1}};
-  std::vector<std::shared_ptr<Executor>> executors = {serial};
+  std::vector<Row> rows;
+  std::vector<std::shared_ptr<Executor>> executors;
+  if (!arguments.alone) rows.push_back({"naive", 1}), executors.push_back(serial);
   for (const std::string& kernel : wanted) {
     want_kernel(convolution.op(), backends, kernel);
-    if (kernel == "naive" && parallel->workers() == 1) continue;  // it is there
+    if (kernel == "naive" && !arguments.alone && parallel->workers() == 1) continue;  // it is there
     rows.push_back({kernel, parallel->workers()});
     executors.push_back(parallel);
   }
@@ -129,12 +130,13 @@ std::vector<Row> measure(const Convolution& convolution, const ConvArguments& ar
 }
 
 void print_rows(const Convolution& convolution, const std::vector<Row>& rows, const ConvArguments& arguments) {
-  const double flops = convolution.geometry.flops(convolution.batch), naive = rows.front().time.median;
+  const double flops = convolution.geometry.flops(convolution.batch), naive = arguments.alone ? 0 : rows.front().time.median;
   if (arguments.as_json) {
     Json results = Json::array();
     for (const Row& row : rows) {
       results.push_back({{"kernel", row.kernel}, {"threads", row.threads}, {"ms", row.time.median * 1e3}, {"least_ms", row.time.least * 1e3},
-                         {"gflops", flops / row.time.median * 1e-9}, {"ratio_to_naive", naive / row.time.median}});
+                         {"gflops", flops / row.time.median * 1e-9}});
+      if (!arguments.alone) results.back()["ratio_to_naive"] = naive / row.time.median;
     }
     print_line(Json{{"op", convolution.op()}, {"direction", convolution.direction}, {"batch", convolution.batch},
                     {"geometry", convolution.geometry.describe()}, {"dtype", arguments.dtype}, {"flops", flops},
@@ -146,7 +148,7 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
   Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", "times naive"}, {1, 2, 3, 4, 5});
   for (const Row& row : rows) {
     table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
-               fmt::format("{:.2f}", flops / row.time.median * 1e-9), fmt::format("{:.2f}", naive / row.time.median)});
+               fmt::format("{:.2f}", flops / row.time.median * 1e-9), arguments.alone ? "-" : fmt::format("{:.2f}", naive / row.time.median)});
   }
   print_line(table.text());
 }
@@ -168,6 +170,7 @@ void add_bench_conv(CLI::App& bench, int& status) {
       ->check(CLI::IsMember({"forward", "data", "weight"}));
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(whole_number(1));
+  sub->add_flag("--alone", arguments->alone, "Without the naive kernel to compare with, which takes most of the time");
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {

@@ -57,7 +57,8 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
   for (const std::string& kernel : kernels) {
     Row row{number, text, sample.attributes.describe(), kernel};
     try {
-      choose_kernel(op, {sample.attributes, specs}, KernelChoice::parse(kernel));
+      const OpQuery query{sample.attributes, specs};
+      choose_kernel(op, query, op.shapes(query), KernelChoice::parse(kernel));
       timed.push_back(rows.size());
       candidates.push_back([&, kernel] {
         const NoRecording no_recording;

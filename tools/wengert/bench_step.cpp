@@ -24,9 +24,9 @@ namespace {
 
 struct StepArguments {
   std::string script = "mnist_cnn", data, kernel = "auto";
-  Index batch = 64, steps = 40;
+  Index batch = 64, steps = 40, warm_up = 5;
   int threads = 0;
-  bool json = false;
+  bool json = false, eager = false;
 };
 
 int run(const StepArguments& a) {
@@ -36,16 +36,16 @@ int run(const StepArguments& a) {
   options.batch = a.batch;
   options.kernel = a.kernel;
   options.threads = a.threads;
+  options.eager = a.eager;
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
-  constexpr Index warm_up = 5;
   std::vector<double> seconds;
   std::vector<Index> positions(static_cast<std::size_t>(a.batch));
-  for (Index step = 0; step < warm_up + a.steps; ++step) {
+  for (Index step = 0; step < a.warm_up + a.steps; ++step) {
     for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
     const Dataset::Batch batch = set.gather(positions.data(), a.batch);
     const auto start = std::chrono::steady_clock::now();
     trainer.step(batch.images, batch.labels);
-    if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (step >= a.warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
   constexpr double milliseconds = 1e3;
@@ -70,8 +70,10 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--batch", a->batch, "Images a step, default 64")->check(whole_number(1));
   sub->add_option("--steps", a->steps, "Timed steps, default 40")->check(whole_number(1));
+  sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")->check(whole_number(0));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col");
+  sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
+  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

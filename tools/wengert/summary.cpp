@@ -57,7 +57,8 @@ double flops_of(const Tape& tape, const Node& node) {
 std::string kernel_of(const Tape& tape, const Node& node, const KernelChoice& choice) {
   const std::vector<Spec> specs = input_specs(tape, node);
   try {
-    return choose_kernel(*node.op, {node.attributes, specs}, choice).backend;
+    const OpQuery query{node.attributes, specs};
+    return choose_kernel(*node.op, query, node.op->shapes(query), choice).backend;
   } catch (const Error& error) {
     fail(node.text() + " " + error.what());
   }

@@ -37,7 +37,7 @@ struct TrainArguments {
   double rate = 0;
   std::uint64_t seed = 0;
   int threads = 0;
-  bool serial = false, json = false, quiet = false, keep_best = false;
+  bool serial = false, json = false, quiet = false, keep_best = false, eager = false;
   const CLI::App* given = nullptr;
 
   bool has(const char* option) const { return given->count(option) > 0; }
@@ -61,6 +61,7 @@ void take_saved(const std::map<std::string, std::string>& saved, Script& script)
   take(batch_key, script.options.batch);
   take(seed_key, script.options.seed);
   take(kernel_key, script.options.kernel);
+  if (const auto found = saved.find(execution_key); found != saved.end()) script.options.eager = found->second == "eager";
   take(rate_key, rate);
   take(epochs_key, script.fit.epochs);
   take(examples_key, script.fit.examples);
@@ -78,6 +79,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   if (a.has("--batch")) script.options.batch = a.batch;
   if (a.has("--seed")) script.options.seed = a.seed;
   if (a.has("--kernel")) script.options.kernel = a.kernel;
+  if (a.eager) script.options.eager = true;
   if (a.has("--rate")) set_rate(script.optimiser, a.rate);
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
@@ -237,6 +239,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--rate", a->rate, "Learning rate")->check(positive_number());
   sub->add_option("--seed", a->seed, "Of initial weights and batch order, default 1")->check(seed_number());
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
+  sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto' to fall back");
   sub->add_flag("--serial", a->serial, "One worker");
   sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));

@@ -1,0 +1,147 @@
+"""PyTorch. Eager: channels_last or contiguous, whichever is faster here, and the fused Adam; compile: torch.compile of network and loss.
+Large blocks stay with malloc instead of going back to the kernel, and OpenMP's threads wait actively: together a third of the time."""
+import common
+
+common.best_environment(MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="1073741824", MALLOC_TOP_PAD_="67108864",
+                        OMP_WAIT_POLICY="active")
+options = common.arguments(mode=["eager", "compile"], layout=["faster", "channels_last", "contiguous"])
+
+import torch  # noqa: E402  after the environment
+from torch import nn  # noqa: E402
+
+torch.set_num_threads(options.threads)
+torch.set_num_interop_threads(1)
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+if options.layout != "faster":
+    LAYOUTS = {options.layout: LAYOUTS[options.layout]}
+
+
+class Residual(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.main, self.shortcut = sequence(layer["main"]), sequence(layer["shortcut"])
+
+    def forward(self, x):
+        return torch.relu(self.main(x) + self.shortcut(x))
+
+
+def module(layer):
+    kind = layer["kind"]
+    if kind == "conv":
+        return nn.Conv2d(layer["in"], layer["out"], layer["size"], layer["stride"], layer["padding"], bias=layer["bias"])
+    if kind == "linear":
+        return nn.Linear(layer["in"], layer["out"], bias=layer["bias"])
+    if kind == "norm":
+        return nn.BatchNorm2d(layer["channels"])
+    if kind in ("max_pool", "average_pool"):
+        return (nn.MaxPool2d if kind == "max_pool" else nn.AvgPool2d)(layer["window"])
+    return {"relu": nn.ReLU, "tanh": nn.Tanh, "flatten": nn.Flatten,
+            "global_average": lambda: nn.AdaptiveAvgPool2d(1), "residual": lambda: Residual(layer)}[kind]()
+
+
+def sequence(layers):
+    return nn.Sequential(*map(module, layers))
+
+
+def network_of(name):
+    network = sequence(common.NETWORKS[name]["layers"])
+    weighted = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    wanted = common.initial_weights(name)
+    with torch.no_grad():
+        layers = [layer for layer in common.flat(common.NETWORKS[name]["layers"]) if layer["kind"] in ("conv", "linear")]
+        for layer, into in zip(layers, weighted):
+            into.weight.copy_(torch.from_numpy(wanted[layer["name"] + ".weight"]))
+            if layer["bias"]:
+                into.bias.copy_(torch.from_numpy(wanted[layer["name"] + ".bias"]))
+    return network
+
+
+def optimiser_of(name, trained):
+    kind, rate, *rest = common.NETWORKS[name]["optimiser"]
+    if kind == "sgd":
+        make, settings = torch.optim.SGD, {"lr": rate, "momentum": rest[0]}
+    else:
+        make, settings = torch.optim.Adam, {"lr": rate, "betas": tuple(rest), "eps": 1e-8}
+    try:
+        return make(trained, fused=True, **settings), "fused"
+    except (TypeError, RuntimeError):  # old versions have fused updates for GPUs only
+        return make(trained, foreach=True, **settings), "foreach"
+
+
+def laid_out(images, layout):
+    batch = torch.from_numpy(images)
+    return torch.empty(batch.shape, memory_format=LAYOUTS[layout]).copy_(batch)
+
+
+def training(name, batch, data, layout):
+    network = network_of(name).to(memory_format=LAYOUTS[layout])
+    optimiser, update = optimiser_of(name, list(network.parameters()))
+    batches = [(laid_out(x, layout), torch.from_numpy(y)) for x, y in data.batches(batch)]
+
+    def loss_of(x, y):
+        return nn.functional.cross_entropy(network(x), y)
+
+    if options.mode == "compile":
+        loss_of = torch.compile(loss_of)
+    step = 0
+
+    def run():
+        nonlocal step
+        x, y = batches[step % len(batches)]
+        step += 1
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(x, y)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    run.settings = f"{options.mode}, {layout}, {update} update"
+    return run
+
+
+def predicting(name, batch, data, layout, how):
+    network = network_of(name).to(memory_format=LAYOUTS[layout]).eval()
+    batches = [laid_out(x, layout) for x, _ in data.batches(batch)[:64]]
+    with torch.no_grad():
+        if how == "frozen":
+            network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, batches[0])))
+        elif how == "compiled":
+            network = torch.compile(network)
+    step = 0
+
+    def run():
+        nonlocal step
+        step += 1
+        with torch.inference_mode():
+            network(batches[step % len(batches)]).numpy()
+
+    run.settings = f"{how}, {layout}"
+    return run
+
+
+def best(make, variants):
+    """A fresh run of the fastest variant; one that this version cannot build is left out."""
+    if len(variants) == 1:
+        return make(*variants[0])
+    candidates = {}
+    for variant in variants:
+        try:
+            candidates[variant] = make(*variant)
+            candidates[variant]()
+        except Exception as error:
+            candidates.pop(variant, None)
+            print(f"{variant}: {error}".splitlines()[0])
+    return make(*common.fastest(candidates))
+
+
+def make_step(name, batch, data):
+    return best(lambda layout: training(name, batch, data, layout), [(layout,) for layout in LAYOUTS])
+
+
+def make_predict(name, batch, data):
+    hows = ["compiled"] if options.mode == "compile" else ["plain", "frozen"]
+    return best(lambda layout, how: predicting(name, batch, data, layout, how), [(layout, how) for layout in LAYOUTS for how in hows])
+
+
+common.serve({"peer": "PyTorch", "version": torch.__version__, "mode": options.mode, "threads": torch.get_num_threads(),
+              "networks": list(common.NETWORKS)}, {"step": make_step, "predict": make_predict})
