@@ -120,7 +120,7 @@ class FunctionCheck {
       outcome.judged = exactly(outcome.analytic, magnitude, direction);
     } else {
       const auto along = [&](double step) { return function_.differences(direction, step); };
-      outcome.judged = judge_along(outcome.analytic, magnitude, along, function_.rounding(), SlopePrecision::of(dtype()));
+      outcome.judged = judge_along(outcome.analytic, magnitude, along, function_.rounding(), function_.precision());
     }
     return outcome;
   }
@@ -236,6 +236,7 @@ class FunctionCheck {
     finding.left = (unit < 0 ? slope.right : slope.left) / unit;
     finding.right = (unit < 0 ? slope.left : slope.right) / unit;
     finding.error = slope.error / std::abs(unit);
+    finding.kink = outcome.judged.judgement.kink;
     return finding;
   }
 

@@ -15,7 +15,7 @@ namespace wengert {
 
 struct GradcheckOptions {
   std::uint64_t seed = 1;
-  DType dtype = DType::f64;
+  DType dtype = DType::f64;      // of the gradients; differences are taken in f64 wherever the function runs in it
   int order = 1;                 // 2: the gradient of the gradient, as a function of the inputs and of the cotangents
   int directions = 3;            // random ones of each input; and as many, at most 2, of all inputs jointly
   int entries = 4;               // single entries of each input: the first, the steepest, and random ones
@@ -38,6 +38,7 @@ struct GradcheckFinding {
   Index index = -1;              // row-major in that input; -1: a direction of many entries that no single one explains
   std::string position = {};     // the same as "(n,c,h,w)"
   double analytic = 0, numeric = 0, left = 0, right = 0, error = 0;
+  bool kink = false;             // the left and right slopes differ
   std::string reason = {};
   std::uint64_t seed = 1;
   std::string command = {};      // reruns this check alone
@@ -83,13 +84,15 @@ struct GradcheckSubject {
 GradcheckReport check_function(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options = {},
                                const GradcheckSubject& subject = {});
 
-// All samples of an op, or options.only_case. Throws Error for an unknown op or case.
-GradcheckReport check_op(const Catalogue& catalogue, const std::string& op, const GradcheckOptions& options = {});
+// All samples of an op, or options.only_case. Throws Error for an unknown op or case. `command` checks the op, for findings to say how to
+// repeat them; empty where there is none.
+GradcheckReport check_op(const Catalogue& catalogue, const std::string& op, const GradcheckOptions& options = {}, const std::string& command = {});
 
 // A network: `loss` calls it on the data (all of which carries the batch on axis 0; floating data in options.dtype) and returns the loss, of any shape.
 // Checked are the gradients of all trained parameters, which take part as Vars of options.dtype, slightly moved from their values
 // (biases of 0 would stand on kinks), and of floating data. Where one fails, first_wrong_node is the first node in
-// recorded order whose own vjp is wrong at the values of that run.
+// recorded order whose own vjp is wrong at the values of that run; where there is none, but kinks, the failure becomes inconclusive: kinks of
+// several nodes may cancel in differences. A loss that is not finite fails.
 //   check_model([&](std::span<const Var> data) { return softmax_cross_entropy(network(data[0]), data[1]); }, {images, labels});
 using GradcheckLoss = std::function<Var(std::span<const Var> data)>;
 GradcheckReport check_model(const GradcheckLoss& loss, const std::vector<Tensor>& data, const GradcheckOptions& options = {},

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 
 namespace wengert {
@@ -15,6 +16,12 @@ Values values_of(const Tensor& tensor) {
   const Tensor wide = tensor.cast(DType::f64);
   const std::span<const double> all = wide.values<double>();
   return {all.begin(), all.end()};
+}
+
+std::vector<Values> values_of(const std::vector<Var>& vars) {
+  std::vector<Values> result;
+  for (const Var& var : vars) result.push_back(values_of(var.value()));
+  return result;
 }
 
 // Of any magnitudes: squares neither overflow nor vanish.
@@ -52,6 +59,8 @@ Values random_values(std::size_t count, const RandomStream& random, bool integer
 WeightedFunction::WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, bool integers)
     : function_(function), inputs_(inputs), options_(options) {
   differentiate(integers);
+  if (!empty() && !integers && gradient_dtype_ == DType::f32) widen();
+  measure_rounding();
 }
 
 bool WeightedFunction::empty() const {
@@ -84,7 +93,7 @@ void WeightedFunction::differentiate(bool integers) {
   gradients_.resize(inputs_.size());
   points_.resize(inputs_.size());
   if (outputs.empty()) return;
-  dtype_ = outputs[0].dtype();
+  dtype_ = gradient_dtype_ = outputs[0].dtype();
   std::vector<Var> wrt, cotangents;
   for (std::size_t i = 0; i < vars.size(); ++i) {
     if (varies(i)) wrt.push_back(vars[i]);
@@ -106,7 +115,30 @@ void WeightedFunction::differentiate(bool integers) {
     points_[i] = values_of(inputs_[i].value);
     gradients_[i] = values_of(found[next++].value());
   }
-  measure_rounding();
+}
+
+// f32 leaves differences too few digits to tell a wrong gradient from rounding, so they are taken in f64; not of a function that holds
+// f32 values of its own, which do not mix with f64 ones.
+void WeightedFunction::widen() {
+  wide_ = true;
+  try {
+    const std::vector<Var> outputs = run(Direction(inputs_.size()), 0.0);
+    dtype_ = outputs[0].dtype();
+    values_ = values_of(outputs);
+  } catch (const Error&) {
+    wide_ = false;
+  }
+}
+
+SlopePrecision WeightedFunction::precision() const {
+  SlopePrecision result = SlopePrecision::of(dtype_);
+  if (gradient_dtype_ == DType::f64) return result;
+  const SlopePrecision gradients = SlopePrecision::of(gradient_dtype_);
+  result.relative = gradients.relative;
+  result.cancelling = gradients.cancelling;
+  result.resolution = gradients.resolution;
+  result.settled = gradients.settled;
+  return result;
 }
 
 void WeightedFunction::measure_rounding() {
@@ -122,25 +154,24 @@ void WeightedFunction::measure_rounding() {
   if (!std::isfinite(rounding_)) rounding_ = epsilon;  // non-finite gradients fail by themselves
 }
 
-std::vector<Values> WeightedFunction::evaluate(const Direction& direction, double step) const {
+std::vector<Var> WeightedFunction::run(const Direction& direction, double step) const {
   std::vector<Tensor> values;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const DType dtype = wide_ && is_float(inputs_[i].value.dtype()) ? DType::f64 : inputs_[i].value.dtype();
     if (direction[i].empty()) {
-      values.push_back(inputs_[i].value);
+      values.push_back(inputs_[i].value.cast(dtype));
       continue;
     }
     Values moved = points_[i];
     for (std::size_t e = 0; e < moved.size(); ++e) moved[e] += step * direction[i][e];
-    values.push_back(Tensor::copy(moved.data(), inputs_[i].value.shape()).cast(inputs_[i].value.dtype()));
+    values.push_back(Tensor::copy(moved.data(), inputs_[i].value.shape()).cast(dtype));
   }
   Tape tape = new_tape();
-  std::vector<Values> result;
-  for (const Var& output : floating(function_(leaves(tape, values)))) result.push_back(values_of(output.value()));
-  return result;
+  return floating(function_(leaves(tape, values)));
 }
 
 Differences WeightedFunction::differences(const Direction& direction, double step) const {
-  const std::vector<Values> after = evaluate(direction, step), before = evaluate(direction, -step);
+  const std::vector<Values> after = values_of(run(direction, step)), before = values_of(run(direction, -step));
   long double right = 0, left = 0;
   double bend = 0;
   for (std::size_t o = 0; o < values_.size(); ++o) {

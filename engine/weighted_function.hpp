@@ -19,7 +19,8 @@ class WeightedFunction {
   WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, bool integers);
 
   bool empty() const;                                         // no floating output has an entry, or nothing can be moved
-  DType dtype() const { return dtype_; }                      // of the outputs
+  DType dtype() const { return dtype_; }                      // of the outputs whose differences are taken
+  SlopePrecision precision() const;                           // what gradients in their dtype and differences in theirs allow
   const std::vector<Values>& values() const { return values_; }        // of the floating outputs
   const std::vector<Values>& weights() const { return weights_; }
   const std::vector<Values>& points() const { return points_; }        // of the inputs; empty for those that do not vary
@@ -34,13 +35,15 @@ class WeightedFunction {
   Tape new_tape() const;
   std::vector<Var> leaves(Tape& tape, const std::vector<Tensor>& values) const;
   void differentiate(bool integers);
+  void widen();
   void measure_rounding();
-  std::vector<Values> evaluate(const Direction& direction, double step) const;
+  std::vector<Var> run(const Direction& direction, double step) const;  // the floating outputs
 
   const GradcheckFunction& function_;
   const std::vector<GradcheckInput>& inputs_;
   const GradcheckOptions& options_;
-  DType dtype_ = DType::f64;
+  DType dtype_ = DType::f64, gradient_dtype_ = DType::f64;
+  bool wide_ = false;                                         // differences are taken in f64, of a function in f32
   std::vector<Values> values_, weights_, points_, gradients_;
   double rounding_ = 0;
 };

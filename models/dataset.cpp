@@ -1,6 +1,7 @@
 #include <wengert/models/dataset.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 #include <dlfcn.h>
 
@@ -16,13 +17,36 @@ namespace fs = std::filesystem;
 Shape Dataset::image() const { return Shape{images.shape()[1], images.shape()[2], images.shape()[3]}; }
 
 Dataset Dataset::slice(Index first, Index count) const {
-  if (first < 0 || count < 0 || first + count > size()) {
-    fail(fmt::format("[data] wanted images {} to {} of a set of {}", first, first + count, size()));
+  if (first < 0 || count < 0 || first > size() || count > size() - first) {
+    fail(fmt::format("[data] wanted {} images from {} on, of a set of {}", count, first, size()));
   }
-  return {images.rows(first, count), labels.rows(first, count), classes};
+  return {images.rows(first, count), labels.rows(first, count), classes, source};
+}
+
+std::string Dataset::fingerprint() const {
+  // Words of 8 bytes, each mixed by a multiplication and a shift; a set of MNIST's size takes milliseconds.
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15u;
+  std::uint64_t hash = odd;
+  const auto mix = [&](const Tensor& tensor) {
+    const View view = tensor.view();
+    const auto* const bytes = static_cast<const unsigned char*>(view.data);
+    const auto size = static_cast<std::size_t>(view.bytes());
+    for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes + at, std::min(sizeof word, size - at));
+      hash = (hash ^ word) * odd;
+      hash ^= hash >> 29;
+    }
+  };
+  mix(images);
+  mix(labels);
+  return fmt::format("{} images, hash {:016x}", size(), hash);
 }
 
 Dataset::Batch Dataset::gather(const Index* positions, Index count) const {
+  const Index* const wrong = std::find_if(positions, positions + std::max<Index>(0, count), [&](Index at) { return at < 0 || at >= size(); });
+  if (count < 0) fail(fmt::format("[data] wanted 0 or more images, got {}", count));
+  if (wrong != positions + count) fail(fmt::format("[data] wanted positions in [0,{}), got {}", size(), *wrong));
   const Shape shape = image();
   Batch batch{Tensor::uninitialised({{count, shape[0], shape[1], shape[2]}, DType::f32}), Tensor::uninitialised({{count}, DType::i32})};
   gather(positions, count, batch.images.mutable_view().write<float>(), batch.labels.mutable_view().write<std::int32_t>());
@@ -56,6 +80,7 @@ Dataset read_idx_dataset(const fs::path& folder, Split split) {
   const std::vector<std::int32_t> classes(labels.bytes.begin(), labels.bytes.end());
   set.labels = Tensor::copy(classes.data(), Shape{labels.sizes[0]});
   set.classes = 1 + *std::max_element(classes.begin(), classes.end());
+  set.source = folder.string();
   return set;
 }
 
@@ -73,8 +98,20 @@ fs::path share_folder() {
 }
 
 namespace mnist {
-Dataset train() { return read_idx_dataset(share_folder() / "mnist", Split::train); }
-Dataset test() { return read_idx_dataset(share_folder() / "mnist", Split::test); }
+
+namespace {
+
+Dataset read(Split split) {
+  Dataset set = read_idx_dataset(share_folder() / "mnist", split);
+  set.source = "MNIST";
+  return set;
+}
+
+}  // namespace
+
+Dataset train() { return read(Split::train); }
+Dataset test() { return read(Split::test); }
+
 }  // namespace mnist
 
 }  // namespace wengert

@@ -15,9 +15,16 @@ std::optional<Parameter> bias_of(const std::string& name, bool wanted, Index siz
   return Parameter(name + ".bias", {size}, Initial::constant(0.0));
 }
 
+constexpr Index largest = Index{1} << 31;  // of each size, so that products of two do not overflow
+
 Index positive(const char* layer, const std::string& name, const char* what, Index size) {
-  if (size < 1) fail(fmt::format("[{} '{}'] wanted {} of at least 1, got {}", layer, name, what, size));
+  if (size < 1 || size > largest) fail(fmt::format("[{} '{}'] wanted {} in [1,{}], got {}", layer, name, what, largest, size));
   return size;
+}
+
+void want_weights(const char* layer, const std::string& name, double count) {
+  constexpr double most = 0x1p40;
+  if (count > most) fail(fmt::format("[{} '{}'] wanted at most 2^40 weights, got {:g}", layer, name, count));
 }
 
 std::optional<Parameter> clone_of(const std::optional<Parameter>& parameter) {
@@ -26,12 +33,19 @@ std::optional<Parameter> clone_of(const std::optional<Parameter>& parameter) {
 
 Parameter conv_weight(const std::string& name, const Conv2d::Options& o) {
   positive("conv2d", name, "in", o.in), positive("conv2d", name, "out", o.out), positive("conv2d", name, "groups", o.groups);
-  positive("conv2d", name, "size", std::min(o.size.height, o.size.width));
+  positive("conv2d", name, "size", o.size.height), positive("conv2d", name, "size", o.size.width);
   if (o.in % o.groups != 0 || o.out % o.groups != 0) {
     fail(fmt::format("[conv2d '{}'] wanted in and out that divide into {} groups, got {} and {}", name, o.groups, o.in, o.out));
   }
+  want_weights("conv2d", name, static_cast<double>(o.out) * static_cast<double>(o.in / o.groups) * static_cast<double>(o.size.height * o.size.width));
   const Index fan_in = o.in / o.groups * o.size.height * o.size.width;
   return Parameter(name + ".weight", {o.out, o.in / o.groups, o.size.height, o.size.width}, Initial::he_uniform(fan_in));
+}
+
+Shape linear_weight(const std::string& name, const Linear::Options& o) {
+  positive("linear", name, "out", o.out), positive("linear", name, "in", o.in);
+  want_weights("linear", name, static_cast<double>(o.out) * static_cast<double>(o.in));
+  return {o.out, o.in};
 }
 
 }  // namespace
@@ -63,8 +77,7 @@ Conv2d Conv2d::clone() const {
 }
 
 Linear::Linear(std::string name, const Options& options)
-    : weight(name + ".weight", {positive("linear", name, "out", options.out), positive("linear", name, "in", options.in)},
-             Initial::he_uniform(options.in)),
+    : weight(name + ".weight", linear_weight(name, options), Initial::he_uniform(options.in)),
       bias(bias_of(name, options.bias, options.out)),
       name_(std::move(name)),
       options_(options) {}

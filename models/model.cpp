@@ -8,6 +8,7 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/models/files/safetensors.hpp>
+#include <wengert/models/script.hpp>
 
 namespace wengert {
 
@@ -25,6 +26,26 @@ Model::Model(Network network, const Shape& image, std::string script) : network_
   }
   classes_ = logits.shape()[1];
   parameters_ = tape.parameters();
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.name().rfind(moment_prefix, 0) == 0) {
+      fail(fmt::format("[model] wanted parameter names that do not begin with '{}', got '{}'", moment_prefix, parameter.name()));
+    }
+  }
+  if (!script_.empty()) check_script();
+}
+
+// A file with the script of another network could never be opened again.
+void Model::check_script() const {
+  const Script script = parse_script(script_, "of the model");
+  const Model described(script.network, script.input);
+  const auto refuse = [](const std::string& wanted, const std::string& got) {
+    fail("[model] wanted the script of this network, with " + wanted + ", got one with " + got);
+  };
+  if (script.input != image_) refuse("images " + image_.text(), script.input.text());
+  for (std::size_t i = 0; i < std::max(parameters_.size(), described.parameters_.size()); ++i) {
+    const auto text = [i](const std::vector<Parameter>& all) { return i < all.size() ? "'" + all[i].name() + "' " + all[i].shape().text() : "none"; };
+    if (text(parameters_) != text(described.parameters_)) refuse(fmt::format("{} as parameter {}", text(parameters_), i + 1), text(described.parameters_));
+  }
 }
 
 Tensor Model::operator()(const Tensor& images) const {

@@ -28,7 +28,8 @@ struct LoadReport {
 class Model {
  public:
   // `image` is the shape of one input, (C,H,W). Declares the network once to find its parameters, in order of first use;
-  // throws Error where shapes do not fit or two parameters share a name. `script` is the model script that made the network, or empty.
+  // throws Error where shapes do not fit, two parameters share a name, or a name begins with "optimiser.". `script` is the model script of
+  // this network, which saved files carry so that they can be opened alone, or empty; one of another network is an Error.
   Model(Network network, const Shape& image, std::string script = {});
 
   // Logits (N,classes) of images (N,C,H,W), without recording, in evaluation mode, on the calling thread's executor.
@@ -53,6 +54,8 @@ class Model {
   LoadReport load(const SafetensorsFile& file, const std::filesystem::path& path, bool strict = true);  // read already; the path is for messages
 
  private:
+  void check_script() const;
+
   Network network_;
   Shape image_;
   std::string script_;

@@ -1,5 +1,8 @@
 #include <wengert/models/saved.hpp>
 
+#include <algorithm>
+#include <fstream>
+
 #include <wengert/engine/error.hpp>
 
 namespace wengert {
@@ -7,8 +10,22 @@ namespace wengert {
 Script saved_script(const std::filesystem::path& path) {
   const auto metadata = read_metadata(path);
   const auto script = metadata.find(script_key);
-  if (script == metadata.end()) fail("[load '" + path.string() + "'] the file carries no model script; a network written in C++ takes it with Model::load");
-  return parse_script(script->second, path.string());
+  if (script == metadata.end() || script->second.empty()) {
+    fail("[load '" + path.string() + "'] the file carries no model script: give one to Trainer or Model when saving, or with --script; in C++, Model::load takes it");
+  }
+  std::error_code ignored;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, ignored);
+  const auto held = static_cast<Index>(std::min<std::uintmax_t>(ignored ? 0 : bytes, std::uintmax_t{1} << 40) / sizeof(float));
+  return parse_script(script->second, path.string(), std::min(held, most_script_weights));
+}
+
+bool is_saved_model(const std::filesystem::path& path) {
+  constexpr std::size_t length_bytes = 8;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
+  char begin[length_bytes + 1] = {};
+  std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+  return begin[length_bytes] == '{';
 }
 
 Model load_model(const std::filesystem::path& path, const Script& script) {

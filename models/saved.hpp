@@ -7,8 +7,12 @@
 
 namespace wengert {
 
-// The script that a saved model carries. Throws Error where it carries none (a network written in C++ is loaded with Model::load).
+// The script that a saved model carries. Throws Error where it carries none (a network written in C++ is loaded with Model::load), or one
+// that asks for more weights than the file holds.
 Script saved_script(const std::filesystem::path& path);
+
+// Whether a file looks like a saved model: it begins as safetensors files do.
+bool is_saved_model(const std::filesystem::path& path);
 
 // The model, ready to run; with its script where that was read already.
 Model load_model(const std::filesystem::path& path);

@@ -109,7 +109,7 @@ Shape read_input(const Value& value) {
 
 }  // namespace
 
-Script parse_script(const std::string& text, const std::string& file) {
+Script parse_script(const std::string& text, const std::string& file, Index most_weights) {
   const Value root = script::parse(text, file);
   root.allow({"name", "input", "layers", "train", "data"});
   Script result;
@@ -118,7 +118,7 @@ Script parse_script(const std::string& text, const std::string& file) {
   if (const Value* name = root.find("name")) result.name = name->text();
   if (const Value* data = root.find("data")) result.data = data->text();
   result.input = read_input(root.at("input"));
-  const auto layers = std::make_shared<const std::vector<script::Layer>>(script::read_layers(root.at("layers"), result.input));
+  const auto layers = std::make_shared<const std::vector<script::Layer>>(script::read_layers(root.at("layers"), result.input, most_weights));
   for (const script::Layer& layer : *layers) result.layers.push_back({layer.name, layer.kind, layer.site.line});
   result.network = [layers](const Var& x) { return script::declare(*layers, x); };
   const Model model(result.network, result.input);

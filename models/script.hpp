@@ -41,9 +41,11 @@ struct Script {
   std::string data;           // folder of the data set relative to the script or the share folder; empty: MNIST
 };
 
+constexpr Index most_script_weights = Index{1} << 28;  // of all layers: 1 GiB
+
 // Throws Error "[script 'file' line N] ..." for anything that is not a model script: unknown keys, layers and names come with the nearest
 // valid name.
 Script read_script(const std::filesystem::path& path);
-Script parse_script(const std::string& text, const std::string& file);
+Script parse_script(const std::string& text, const std::string& file, Index most_weights = most_script_weights);
 
 }  // namespace wengert

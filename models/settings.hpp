@@ -10,6 +10,8 @@
 
 namespace wengert {
 
+constexpr Index largest_count = Index{1} << 31;  // of batch, epochs, steps and the like, so that products of two do not overflow
+
 // Kingma and Ba 2015, algorithm 1; weight decay decoupled (Loshchilov and Hutter 2019).
 struct Adam {
   double rate = 1e-3;
@@ -34,6 +36,8 @@ struct Sgd {
 using Optimiser = std::variant<Adam, Sgd>;
 double rate_of(const Optimiser& optimiser);
 void set_rate(Optimiser& optimiser, double rate);
+// Throws Error for numbers that no training can use: rates and decays below 0 or not finite, betas and momentum outside [0,1), an epsilon of 0.
+void check(const Optimiser& optimiser);
 
 // A factor on the optimiser's rate, a function of the step alone and of the whole planned run.
 struct Schedule {
@@ -49,6 +53,7 @@ struct Schedule {
   Index warm_up = 0;     // steps: a straight line from 0 laid over any kind
   double at(Index step, Index total_steps, Index steps_per_epoch) const;
   std::string describe() const;
+  void check() const;    // throws Error for a factor below 0 or not finite, `every` below 1, a warm-up below 0 or absurd
 };
 
 // Parameters whose names begin with `prefix` learn at `factor` times the rate.

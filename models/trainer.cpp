@@ -65,6 +65,7 @@ struct Trainer::State {
   Index step = 0;                      // since the beginning
   FitOptions fit = {};                 // of the last call, or of the saved training
   bool resumed = false;
+  std::string data = {}, data_source = {};  // fingerprint and source of the training set; empty: none yet
   Index total_steps = 0, steps_per_epoch = 1;  // of the planned run, for the schedule; 0: none is planned
 
   // Of the batches that the running epoch has had.
@@ -150,6 +151,12 @@ struct Trainer::State {
 
 Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, const Shape& image, std::string script) {
   if (options.batch < 1) fail(fmt::format("[train] wanted a batch of at least 1, got {}", options.batch));
+  if (options.batch > largest_count) fail(fmt::format("[train] wanted a batch of at most {}, got {}", largest_count, options.batch));
+  check(optimiser);
+  options.schedule.check();
+  for (const RateGroup& group : options.rate_groups) {
+    if (!(group.factor >= 0.0) || !std::isfinite(group.factor)) fail(fmt::format("[train] wanted a rate factor of at least 0 for '{}', got {:g}", group.prefix, group.factor));
+  }
   KernelChoice::parse(options.kernel);
   Model model(std::move(network), image, std::move(script));
   model.initialise(options.seed);
@@ -194,17 +201,27 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   if (options.epochs < 0 || options.examples < 0 || options.validation < 0 || options.steps < 0 || options.patience < 0) {
     fail("[train] wanted epochs, examples, validation, steps and patience of 0 or more");
   }
-  if (options.examples > all.size()) fail(fmt::format("[train] wanted {} examples, the set has {}", options.examples, all.size()));
+  if (std::max({options.epochs, options.steps, options.patience}) > largest_count) {
+    fail(fmt::format("[train] wanted epochs, steps and patience of at most {}", largest_count));
+  }
+  if ((options.patience > 0 || options.keep_best) && options.validation == 0) fail("[train] wanted validation images for patience or keep_best, got none");
+  if (options.examples > all.size()) fail(fmt::format("[train] wanted {} examples, the set {} has {}", options.examples, all.source, all.size()));
   const Index used = options.examples == 0 ? all.size() : options.examples;
   if (options.validation >= used) fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
-  if (all.image() != s.model.image()) fail("[train] wanted images " + s.model.image().text() + ", the set has " + all.image().text());
-  if (all.classes > s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), the set has {} classes", s.model.classes(), all.classes));
+  if (all.image() != s.model.image()) fail("[train] wanted images " + s.model.image().text() + ", the set " + all.source + " has " + all.image().text());
+  if (all.classes > s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), the set {} has {} classes", s.model.classes(), all.source, all.classes));
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
     fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples, s.fit.validation,
                      options.examples, options.validation));
   }
+  const std::string data = all.fingerprint();
+  if (s.resumed && !s.data.empty() && data != s.data) {
+    fail(fmt::format("[train] wanted the data of the resumed training, {} ({}), got {} ({})", s.data_source, s.data, all.source, data));
+  }
+  s.data = data;
+  s.data_source = all.source;
   s.fit = options;
   const Index batch = s.options.batch, batches = (images + batch - 1) / batch;
   s.steps_per_epoch = batches;
@@ -267,6 +284,8 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
 
 namespace {
 
+constexpr const char* data_key = "wengert.data";
+constexpr const char* data_source_key = "wengert.data_source";
 constexpr const char* step_key = "wengert.step";
 constexpr const char* best_loss_key = "wengert.best_loss";
 constexpr const char* best_loss_epoch_key = "wengert.best_loss_epoch";
@@ -292,6 +311,10 @@ void Trainer::save(const std::filesystem::path& path) const {
   const State& s = *state_;
   auto metadata = checked_settings(s.options, s.update);
   metadata[step_key] = std::to_string(s.step);
+  metadata[data_key] = s.data;
+  // A folder's name may be no UTF-8, which is no reason to lose a training.
+  metadata[data_source_key] = s.data_source;
+  for (char& letter : metadata[data_source_key]) letter = static_cast<unsigned char>(letter) < 128 ? letter : '?';
   metadata["wengert.epoch"] = std::to_string(s.step / s.steps_per_epoch);
   metadata["wengert.batch_index"] = std::to_string(s.step % s.steps_per_epoch);
   metadata[rate_key] = fmt::format("{}", rate_of(s.update.optimiser()));
@@ -354,6 +377,8 @@ void Trainer::resume(const std::filesystem::path& path) {
   s.update.restore(file, path, s.model.parameters());
   s.step = at_step;
   s.fit = fit;
+  s.data = saved.count(data_key) == 0 ? "" : saved.at(data_key);
+  s.data_source = saved.count(data_source_key) == 0 ? "" : saved.at(data_source_key);
   s.sums = sums;
   s.best = std::move(best);
   s.resumed = true;

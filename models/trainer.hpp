@@ -51,7 +51,7 @@ class Trainer {
 
   // Goes on from where the last call or resume() left off, up to options.epochs in all. Shuffles every epoch by (seed, epoch); the last batch
   // may be short. Throws Error: sets that do not fit, and a loss that is not finite, naming the batch and the first node that
-  // is not finite; the parameters are then those before that batch.
+  // is not finite; the parameters are then those before that batch. A resumed training takes only the data that it was begun with.
   History fit(const Dataset& set, const FitOptions& options = {}, const FitCallbacks& callbacks = {});
 
   // One step on one batch: images f32 (N,C,H,W), labels i32 (N). Returns the mean loss before the update. Before the first fit()

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <string>
 
@@ -127,4 +128,18 @@ TEST_CASE("atomic file: what cannot be written is refused, naming the path") {
     refused(folder / "new", "Permission denied");
     REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
   }
+}
+
+TEST_CASE("a temporary file that a dead process left long ago is removed, others stay") {
+  const ScratchFolder folder;
+  constexpr const char* dead = ".wengert-999999999-0.tmp";  // above the kernel's largest process number
+  const std::string alive = ".wengert-" + std::to_string(::getppid()) + "-0.tmp";
+  for (const std::string& name : {std::string(dead), std::string(".wengert-999999999-1.tmp"), alive, std::string("notes.tmp")}) {
+    write_file_atomically(folder / name, "half");
+    const auto now = std::filesystem::file_time_type::clock::now();
+    if (name != ".wengert-999999999-1.tmp") std::filesystem::last_write_time(folder / name, now - std::chrono::hours(2));
+  }
+  write_file_atomically(folder / "model", "whole");
+  CHECK_FALSE(std::filesystem::exists(folder / dead));
+  CHECK(folder.files() == 4);
 }

@@ -78,7 +78,7 @@ TEST_CASE("a wrong vjp of a custom op is found, also inside a function") {
   const GradcheckReport report = check_op(catalogue, "swish");
   REQUIRE(report.verdict() == Verdict::fail);
   CHECK(report.findings[0].op == "swish");
-  CHECK(contains(report.findings[0].command, "wengert gradcheck swish --case 0 --seed 1"));
+  CHECK(report.findings[0].command.empty());  // the command knows no such op
 }
 
 TEST_CASE("a catalogue refuses an incomplete op, saying what is missing") {

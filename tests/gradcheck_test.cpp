@@ -244,10 +244,10 @@ TEST_CASE("one case, one input and one seed can be repeated alone") {
   });
   options.only_case = -1;
   options.only_input = -1;
-  const GradcheckReport found = check_op(wrong, "multiply", options);
+  const GradcheckReport found = check_op(wrong, "multiply", options, "check multiply");
   REQUIRE(found.verdict() == Verdict::fail);
   CHECK(found.findings[0].input == 1);
-  CHECK(found.findings[0].command == "wengert gradcheck multiply --case 0 --seed 7");
+  CHECK(found.findings[0].command == "check multiply --case 0 --seed 7");
 }
 
 TEST_CASE("a model passes, of first and second order, and its parameters stay as they were") {

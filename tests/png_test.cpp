@@ -92,7 +92,7 @@ TEST_CASE("png: written and read back") {
   CHECK(folder.files() == 1);
 }
 
-TEST_CASE("png: every colour type and depth becomes 8-bit grey on black") {
+TEST_CASE("png: every colour type and depth becomes 8-bit grey") {
   ScratchFolder folder;
   // 1 and 2 bits: four pixels a byte and less.
   CHECK(pixels_of(folder, encoded({4, 1, 1}, {{0b01010000}})) == Bytes{0, 255, 0, 255});
@@ -103,10 +103,12 @@ TEST_CASE("png: every colour type and depth becomes 8-bit grey on black") {
   // 0.299 * 255 = 76.2, 0.587 * 255 = 149.7, 0.114 * 255 = 29.1
   CHECK(pixels_of(folder, encoded({3, 1, 8, PNG_COLOR_TYPE_RGB}, {{255, 0, 0, 0, 255, 0, 0, 0, 255}})) == Bytes{76, 150, 29});
   CHECK(pixels_of(folder, encoded({3, 1, 2, PNG_COLOR_TYPE_PALETTE}, {{0b00011000}})) == Bytes{0, 255, 76});
-  // Half transparent white is half grey, wholly transparent is black: 255 * 128 / 255 = 128.
-  CHECK(pixels_of(folder, encoded({3, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA}, {{255, 255, 255, 128, 255, 0}})) == Bytes{255, 128, 0});
-  CHECK(pixels_of(folder, encoded({2, 1, 8, PNG_COLOR_TYPE_RGB_ALPHA}, {{255, 255, 255, 255, 255, 0, 0, 128}})) ==
-        Bytes{255, 38});
+  // White ink lies on black, where half transparent is half grey: 255 * 128 / 255 = 128. Black ink lies on white.
+  CHECK(pixels_of(folder, encoded({4, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA}, {{255, 255, 255, 128, 255, 0, 0, 0}})) == Bytes{255, 128, 0, 0});
+  CHECK(pixels_of(folder, encoded({4, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA}, {{0, 255, 0, 128, 255, 0, 0, 0}})) == Bytes{0, 127, 255, 255});
+  CHECK(pixels_of(folder, encoded({3, 1, 8, PNG_COLOR_TYPE_RGB_ALPHA}, {{255, 255, 255, 255, 255, 0, 0, 128, 0, 0, 0, 0}})) == Bytes{255, 38, 0});
+  // What is mostly opaque has its paper in it: transparent corners are like it.
+  CHECK(pixels_of(folder, encoded({4, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA}, {{250, 255, 0, 255, 250, 255, 0, 0}})) == Bytes{250, 0, 250, 255});
   CHECK(pixels_of(folder, encoded({2, 1, 16, PNG_COLOR_TYPE_RGB_ALPHA},
                                   {{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0}})) == Bytes{255, 0});
   CHECK(pixels_of(folder, encoded({2, 1, 8, PNG_COLOR_TYPE_PALETTE}, {{1, 0}}, true)) == Bytes{255, 0});

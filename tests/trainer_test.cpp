@@ -255,7 +255,7 @@ TEST_CASE("a loss that is not finite stops with the node and the batch, and the 
 TEST_CASE("bad sizes are refused with what was wanted and what came") {
   CHECK_THROWS_WITH_AS(Trainer(MnistCnn{}, Adam{}, options(0)), doctest::Contains("wanted a batch of at least 1, got 0"), Error);
   Trainer trainer(MnistCnn{}, Adam{}, options());
-  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 100000}), doctest::Contains("wanted 100000 examples, the set has 2000"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 100000}), doctest::Contains("wanted 100000 examples, the set MNIST has 2000"), Error);
   CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 10, .validation = 10}), doctest::Contains("fewer validation images"), Error);
   CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("[conv2d 'conv1'"), Error);
   CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("wanted input (N,1,H,W), got (2,3,28,28) from 'image'"), Error);

@@ -3,7 +3,13 @@
 # MNIST, evaluates it on the test set and shows some digits with their predictions. It can be run again at any time.
 #   tools/quickstart.sh [EPOCHS]
 set -euo pipefail
-epochs=${1:-3}
+usage="usage: tools/quickstart.sh [EPOCHS]: builds, trains the report's network on MNIST (3 epochs), evaluates it and shows some digits"
+case ${1-3} in
+  -h | --help) echo "$usage" && exit ;;
+  *[!0-9]* | "") echo "$usage" >&2 && exit 2 ;;
+esac
+(($# <= 1)) || { echo "$usage" >&2 && exit 2; }
+epochs=${1-3}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools/install-dependencies.sh

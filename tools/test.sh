@@ -2,6 +2,14 @@
 # Installs what is missing, builds everything into build/ and runs every test.
 #   tools/test.sh [ARGUMENTS-OF-CTEST...]      e.g. tools/test.sh -R gradcheck
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  echo "usage: tools/test.sh [ARGUMENTS-OF-CTEST...]: builds everything and runs the tests, e.g. tools/test.sh -R gradcheck"
+  exit
+fi
+if [[ -n ${1:-} && $1 != -* ]]; then
+  echo "tools/test.sh: wanted arguments of ctest, which begin with '-', got '$1'; see tools/test.sh --help" >&2
+  exit 2
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools/install-dependencies.sh python3-venv

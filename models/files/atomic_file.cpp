@@ -6,6 +6,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <system_error>
@@ -38,6 +41,25 @@ std::filesystem::path folder_of(const std::filesystem::path& file) {
   return file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
 }
 
+constexpr std::string_view temporary_prefix = ".wengert-";  // then the process, a number and .tmp
+
+// A process that was killed leaves its temporary file. A process of another machine on a shared folder may be alive although this one
+// does not know it: hence the age.
+void remove_stale(const std::filesystem::path& folder) {
+  constexpr std::chrono::hours old_enough(1);
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.rfind(temporary_prefix, 0) != 0 || entry->path().extension() != ".tmp") continue;
+    pid_t process = 0;
+    std::from_chars(name.data() + temporary_prefix.size(), name.data() + name.size(), process);
+    if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) continue;
+    std::error_code gone;
+    const auto written = std::filesystem::last_write_time(entry->path(), gone);
+    if (!gone && std::filesystem::file_time_type::clock::now() - written > old_enough) ::unlink(entry->path().c_str());
+  }
+}
+
 }  // namespace
 
 void AtomicFile::fail_with(const char* wanted, int error) const {
@@ -59,10 +81,11 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   // Renaming would go over a write-protected file; the protection is meant.
   if (exists && ::access(target_.c_str(), W_OK) != 0) fail_with("to replace the file", errno);
 
+  remove_stale(folder_of(target_));
   static std::atomic<unsigned> counter{0};
   constexpr int attempts = 1000;  // names left behind by a killed process of the same number are passed over
   for (int attempt = 0; attempt < attempts && descriptor_ < 0; ++attempt) {
-    temporary_ = folder_of(target_) / (".wengert-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp");
+    temporary_ = folder_of(target_) / (std::string(temporary_prefix) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp");
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST) break;
   }

@@ -87,12 +87,27 @@ bool read_rows(Decoder* d, png_bytepp rows) {
   return true;
 }
 
-std::uint8_t grey_on_black(const std::uint8_t* pixel, int channels) {
-  // ITU-R BT.601 in thousandths, rounded once after the product with alpha.
-  const std::uint32_t luma =
-      channels == 2 ? 1000U * pixel[0] : 299U * pixel[0] + 587U * pixel[1] + 114U * pixel[2];
+// ITU-R BT.601, in thousandths.
+std::uint32_t luma(const std::uint8_t* pixel, int channels) {
+  return channels == 2 ? 1000U * pixel[0] : 299U * pixel[0] + 587U * pixel[1] + 114U * pixel[2];
+}
+
+// Dark ink on nothing is laid on white and bright ink on black; of a picture that is mostly opaque, what is opaque is paper too.
+std::uint32_t paper_under(const std::vector<std::uint8_t>& pixels, int channels) {
+  std::uint64_t light = 0, opaque = 0, whole = 0;
+  for (std::size_t at = 0; at < pixels.size(); at += static_cast<std::size_t>(channels)) {
+    const std::uint32_t alpha = pixels[at + static_cast<std::size_t>(channels) - 1];
+    light += std::uint64_t{luma(&pixels[at], channels)} * alpha;
+    opaque += alpha;
+    whole += 255;
+  }
+  const bool bright = 2 * light > 255000 * opaque, mostly_opaque = 2 * opaque > whole;
+  return bright == mostly_opaque ? 255 : 0;
+}
+
+std::uint8_t grey_on(std::uint32_t paper, const std::uint8_t* pixel, int channels) {
   const std::uint32_t alpha = pixel[channels - 1];
-  return static_cast<std::uint8_t>((luma * alpha + 127500U) / 255000U);
+  return static_cast<std::uint8_t>((luma(pixel, channels) * alpha + 1000U * paper * (255U - alpha) + 127500U) / 255000U);  // rounded once
 }
 
 std::vector<std::byte> read_whole(InputFile& file) {
@@ -189,8 +204,9 @@ GreyImage read_png(const std::filesystem::path& path) {
 
   GreyImage image{decoder.height, decoder.width, {}};
   image.pixels.resize(std::size_t{decoder.width} * decoder.height);
+  const std::uint32_t paper = paper_under(decoded, decoder.channels);
   for (std::size_t i = 0; i < image.pixels.size(); ++i) {
-    image.pixels[i] = grey_on_black(&decoded[i * static_cast<std::size_t>(decoder.channels)], decoder.channels);
+    image.pixels[i] = grey_on(paper, &decoded[i * static_cast<std::size_t>(decoder.channels)], decoder.channels);
   }
   return image;
 }

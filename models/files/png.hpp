@@ -18,7 +18,8 @@ struct GreyImage {
 inline constexpr Index png_most_pixels_a_side = 4096;
 
 // Reads any PNG: grey, colour or palette, 1 to 16 bits, interlaced or not. Colour becomes grey by the weights of
-// ITU-R BT.601; transparency is laid on black; stored gamma is not applied. Throws
+// ITU-R BT.601; transparency is laid on the colour opposite to the ink's, white under dark and black under bright;
+// stored gamma is not applied. Throws
 // Error "[png 'path'] wanted ..., found ..." where the file is missing, no PNG, truncated, corrupt or larger than 4096 a side.
 GreyImage read_png(const std::filesystem::path& path);
 

@@ -63,11 +63,12 @@ double number_of(const Draft& draft, const char* key, double otherwise, double l
   return value == nullptr ? otherwise : value->number(least, most);
 }
 
-// A misprinted size must not become a demand for all memory.
+// A misprinted size must not become a demand for all memory, nor a small file with a forged script.
 void check_weights(const Draft& draft, Index a, Index b, Index c, Index d) {
-  constexpr double most = 1 << 28;  // 1 GiB of f32
   const double count = static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c) * static_cast<double>(d);
-  if (count > most) refuse(draft, fmt::format("wanted at most {:.0f} weights in a layer, got {:.0f}", most, count));
+  const double most = draft.weights_left;
+  if (count > most) refuse(draft, fmt::format("wanted at most {:.0f} more weights, got {:.0f}", most, count));
+  draft.weights_left -= count;
 }
 
 Call make_conv2d(const Draft& draft) {

@@ -11,6 +11,7 @@ struct Draft {
   const std::string& name;
   const Site& site;
   const std::vector<Var>& inputs;
+  double& weights_left;       // that the script may still ask for
 };
 
 struct Kind {

@@ -8,6 +8,7 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
+#include <wengert/models/model.hpp>
 #include <wengert/models/script/kinds.hpp>
 
 namespace wengert::script {
@@ -92,6 +93,9 @@ void settle_names(std::vector<Entry>& entries) {
     const int number = ++counts[entry.kind->name];
     if (entry.name.empty()) entry.name = entry.kind->name + std::to_string(number);
     if (entry.name == image_name) fail_at(entry.site, "a layer cannot be named 'input': that is the image");
+    if (entry.name.rfind(moment_prefix, 0) == 0) {
+      fail_at(entry.site, fmt::format("a layer's name cannot begin with '{}': in files that means the optimiser's tensors", moment_prefix));
+    }
     const auto [first, is_new] = lines.emplace(entry.name, entry.site.line);
     if (!is_new) fail_at(entry.site, fmt::format("two layers are named '{}', the first on line {}", entry.name, first->second));
   }
@@ -149,7 +153,8 @@ void want_all_used(const std::vector<Layer>& layers) {
 
 }  // namespace
 
-std::vector<Layer> read_layers(const Value& list, const Shape& image) {
+std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most_weights) {
+  auto weights_left = static_cast<double>(most_weights);
   std::vector<Entry> entries;
   for (const Value& table : list.list()) entries.push_back(read_entry(table));
   if (entries.empty()) fail_at(list.site, "'layers': wanted at least one layer");
@@ -170,7 +175,7 @@ std::vector<Layer> read_layers(const Value& list, const Shape& image) {
     Layer layer{entry.name, entry.kind->name, entry.site, sources_of(entries, i), {}};
     std::vector<Var> inputs;
     for (const std::size_t source : layer.from) inputs.push_back(values[source]);
-    layer.call = entry.kind->make({entry.options, layer.name, layer.site, inputs});
+    layer.call = entry.kind->make({entry.options, layer.name, layer.site, inputs, weights_left});
     try {
       values.push_back(call(layer, values));
     } catch (const Error& error) {

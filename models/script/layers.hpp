@@ -20,8 +20,9 @@ struct Layer {
   Call call;
 };
 
-// The layers in the script's order, their sizes inferred from the image (C,H,W). Throws Error at the first that is not right.
-std::vector<Layer> read_layers(const Value& list, const Shape& image);
+// The layers in the script's order, their sizes inferred from the image (C,H,W). Throws Error at the first that is not right, or that
+// asks for more weights than `most_weights` with those before it.
+std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most_weights);
 
 // Declares the layers on x (N,C,H,W); the result is the last one's.
 Var declare(const std::vector<Layer>& layers, const Var& x);

@@ -1,6 +1,7 @@
 #include <wengert/models/script/value.hpp>
 
 #include <algorithm>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <toml++/toml.h>
@@ -11,19 +12,22 @@ namespace wengert::script {
 
 namespace {
 
-Value convert(const toml::node& node, const std::string& key, const Site& site) {
+// `depth` counts the lists and tables around the node.
+Value convert(const toml::node& node, const std::string& key, const Site& site, int depth = 0) {
+  constexpr int deepest = 32;
+  if (depth > deepest) fail_at(site, fmt::format("wanted lists and tables at most {} deep", deepest));
   Value value;
   value.key = key;
   value.site = site;
   const auto line_of = [&](const toml::source_region& source) { return Site{site.file, source.begin ? static_cast<int>(source.begin.line) : site.line}; };
   if (const auto* table = node.as_table()) {
     value.kind = Value::Kind::table;
-    for (const auto& [name, item] : *table) value.items.push_back(convert(item, std::string(name.str()), line_of(name.source())));
+    for (const auto& [name, item] : *table) value.items.push_back(convert(item, std::string(name.str()), line_of(name.source()), depth + 1));
     const auto earlier = [](const Value& a, const Value& b) { return a.site.line < b.site.line; };  // toml++ sorts by key
     std::stable_sort(value.items.begin(), value.items.end(), earlier);
   } else if (const auto* array = node.as_array()) {
     value.kind = Value::Kind::list;
-    for (const auto& item : *array) value.items.push_back(convert(item, key, line_of(item.source())));
+    for (const auto& item : *array) value.items.push_back(convert(item, key, line_of(item.source()), depth + 1));
   } else if (const auto* truth = node.as_boolean()) {
     value.kind = Value::Kind::flag;
     value.truth = truth->get();
@@ -138,8 +142,25 @@ Choice choice_of(const Value& value, const std::vector<std::string>& valid) {
   return {options.key, &options};
 }
 
+namespace {
+
+// a.b.c = 1 makes a table in a table for every dot, and toml++ takes them apart by recursion.
+void check_dots(const std::string& text, const Site& start) {
+  constexpr std::ptrdiff_t most = 64;
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    const std::size_t first = line.find_first_not_of(" \t");
+    if (first == std::string::npos || line[first] == '#') continue;
+    if (std::count(line.begin(), line.end(), '.') > most) fail_at({start.file, number}, fmt::format("wanted at most {} dots in a line", most));
+  }
+}
+
+}  // namespace
+
 Value parse(const std::string& text, const std::string& file) {
   const Site start{intern(file), 1};
+  check_dots(text, start);
   try {
     return convert(toml::parse(text, file), "", start);
   } catch (const toml::parse_error& error) {

@@ -48,8 +48,11 @@ def check_consumer(prefix, build):
         f"-DCMAKE_CXX_COMPILER={os.environ['WENGERT_CXX']}", *[f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in HIDDEN])
     run(CMAKE, "--build", build)
     run(build / "consumer")
+    for program, says in (("explore", "1.18"), ("custom_op", "pass: ")):
+        if says not in run(build / program):
+            sys.exit(f"{program} does not say {says}")
 
-    entry = json.loads((build / "compile_commands.json").read_text())[0]
+    entry = next(entry for entry in json.loads((build / "compile_commands.json").read_text()) if entry["file"].endswith("main.cpp"))
     command = shlex.split(entry["command"])
     command = [word for previous, word in zip([""] + command, command) if "-o" not in (previous, word) and word != "-c"]
     standard = build / "standard.cpp"

@@ -13,8 +13,8 @@ DOTTED = {".ci", ".clang-format", ".gitattributes", ".gitignore"}
 
 
 def top_level():
-    """What git tracks or would track; everything but build folders where there is no git."""
-    git = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    """What git tracks, so that a user's own files are nobody's business; everything but build folders where there is no git."""
+    git = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"],
                          capture_output=True, text=True)
     if git.returncode == 0 and (SOURCE / ".git").exists():
         paths = [path for path in git.stdout.split("\0") if path and (SOURCE / path).exists()]

@@ -31,7 +31,7 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-std::vector<double> median_seconds(const std::vector<std::function<void()>>& candidates, int rounds) {
+std::vector<Timing> time_in_turn(const std::vector<std::function<void()>>& candidates, int rounds) {
   constexpr double shortest_turn = 1e-3, time_each = 1.0;  // seconds
   constexpr int fewest = 5, most = 200;
   std::vector<Index> calls;
@@ -50,9 +50,9 @@ std::vector<double> median_seconds(const std::vector<std::function<void()>>& can
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t c = 0; c < candidates.size(); ++c) times[c].push_back(seconds_of(candidates[c], calls[c]) / static_cast<double>(calls[c]));
   }
-  std::vector<double> medians;
-  for (auto& one : times) medians.push_back(median(std::move(one)));
-  return medians;
+  std::vector<Timing> timings;
+  for (auto& one : times) timings.push_back({median(one), *std::min_element(one.begin(), one.end())});
+  return timings;
 }
 
 std::string time_text(double seconds) {

@@ -13,10 +13,14 @@ class App;
 
 namespace wengert::command {
 
-// Median seconds of one call of each candidate. They take turns, round after round, so that a machine that changes its speed does
+struct Timing {
+  double median = 0, least = 0;  // seconds
+};
+
+// Seconds of one call of each candidate. They take turns, round after round, so that a machine that changes its speed does
 // so for all of them; a quick candidate is called several times a turn. `rounds` 0: as many as about a second a candidate gives,
 // at least 5.
-std::vector<double> median_seconds(const std::vector<std::function<void()>>& candidates, int rounds = 0);
+std::vector<Timing> time_in_turn(const std::vector<std::function<void()>>& candidates, int rounds = 0);
 
 // The middle value; of an even number the mean of the two in the middle. Not of none.
 double median(std::vector<double> values);

@@ -14,6 +14,7 @@
 
 #include "bench.hpp"
 #include "command.hpp"
+#include "options.hpp"
 #include "output.hpp"
 
 namespace wengert::command {
@@ -32,7 +33,7 @@ struct OpArguments {
 struct Row {
   Index number;
   std::string inputs, attributes, kernel;
-  double seconds = 0;
+  Timing time = {};
   std::string refusal = {};  // why the kernel does not take the case, instead of a time
 };
 
@@ -72,8 +73,8 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
     }
     rows.push_back(std::move(row));
   }
-  const std::vector<double> seconds = median_seconds(candidates, arguments.rounds);
-  for (std::size_t i = 0; i < timed.size(); ++i) rows[timed[i]].seconds = seconds[i];
+  const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
+  for (std::size_t i = 0; i < timed.size(); ++i) rows[timed[i]].time = times[i];
 }
 
 std::vector<Row> measure(const OpArguments& arguments) {
@@ -98,7 +99,8 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
     Json results = Json::array();
     for (const Row& row : rows) {
       results.push_back({{"case", row.number}, {"inputs", row.inputs}, {"attributes", row.attributes}, {"kernel", row.kernel},
-                         {"us", row.refusal.empty() ? Json(row.seconds * 1e6) : Json()}, {"refusal", row.refusal}});
+                         {"us", row.refusal.empty() ? Json(row.time.median * 1e6) : Json()},
+                         {"least_us", row.refusal.empty() ? Json(row.time.least * 1e6) : Json()}, {"refusal", row.refusal}});
     }
     print_line(Json{{"op", arguments.op}, {"dtype", arguments.dtype}, {"threads", arguments.threads}, {"blas_core", blas::core_name()},
                     {"results", results}}.dump(2));
@@ -106,10 +108,10 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
   }
   const std::string threads = arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads);
   print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s", blas::core_name()));
-  Table table({"case", "kernel", "median", "inputs", "attributes"}, {0, 2});
+  Table table({"case", "kernel", "median", "minimum", "inputs", "attributes"}, {0, 2, 3});
   for (const Row& row : rows) {
-    table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.seconds) : "refused", row.inputs,
-               row.refusal.empty() ? row.attributes : row.refusal});
+    table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.time.median) : "refused",
+               row.refusal.empty() ? time_text(row.time.least) : "", row.inputs, row.refusal.empty() ? row.attributes : row.refusal});
   }
   print_line(table.text());
 }
@@ -120,11 +122,11 @@ void add_bench_op(CLI::App& bench, int& status) {
   auto arguments = std::make_shared<OpArguments>();
   CLI::App* sub = bench.add_subcommand("op", "Time the sample calls of an op, the call's overhead included, on each of its kernels");
   sub->add_option("name", arguments->op, "The op; see `wengert ops`")->required();
-  sub->add_option("--case", arguments->only_case, "One sample case alone, counted from 0")->check(CLI::NonNegativeNumber);
+  sub->add_option("--case", arguments->only_case, "One sample case alone, counted from 0")->check(whole_number(0));
   sub->add_option("--kernel", arguments->kernel, "One kernel alone, default all that the op has");
-  sub->add_option("--threads", arguments->threads, "0 means all, default 1")->check(CLI::NonNegativeNumber);
+  sub->add_option("--threads", arguments->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
-  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(CLI::PositiveNumber);
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(whole_number(1));
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Example:\n  wengert bench op max_pool2d --case 1");
   sub->callback([arguments, &status] {

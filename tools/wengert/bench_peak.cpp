@@ -42,11 +42,11 @@ Peak measure() {
       direct::run_multiply_adds(multiply_adds);
     });
   }
-  std::vector<double> seconds = median_seconds(candidates, rounds);
+  std::vector<Timing> times = time_in_turn(candidates, rounds);
   Peak peak;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     direct::set_target(direct::targets()[i]);
-    peak.gflops.push_back(direct::run_multiply_adds(multiply_adds) / seconds[i] * 1e-9);
+    peak.gflops.push_back(direct::run_multiply_adds(multiply_adds) / times[i].median * 1e-9);
   }
   direct::set_target(before);
 
@@ -60,8 +60,8 @@ Peak measure() {
     const Index count = area.bytes / 2 / size_of(DType::f32);
     candidates.push_back([=] { direct::run_copy(count, source, destination); });
   }
-  seconds = median_seconds(candidates, rounds);
-  for (std::size_t i = 0; i < areas.size(); ++i) peak.gigabytes.push_back(static_cast<double>(areas[i].bytes) / seconds[i] * 1e-9);
+  times = time_in_turn(candidates, rounds);
+  for (std::size_t i = 0; i < areas.size(); ++i) peak.gigabytes.push_back(static_cast<double>(areas[i].bytes) / times[i].median * 1e-9);
   return peak;
 }
 

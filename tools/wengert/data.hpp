@@ -5,13 +5,20 @@
 #include <string>
 
 #include <wengert/models/dataset.hpp>
+#include <wengert/models/saved.hpp>
 
 namespace wengert::command {
 
 // The folder of --data, else the one that the script names (absolute, or under the share folder), else MNIST.
 Dataset open_dataset(const std::string& option, const std::string& of_script, Split split);
 
-// A script by its path; a bare name such as "mlp" also finds the installed one.
+// A script by its path; a bare name such as "mlp" also finds the installed one. Throws Error that lists those where there is none.
 std::filesystem::path find_script(const std::string& name);
+
+// The script so found, or the one that a saved model carries.
+Script open_script(const std::string& name);
+
+// The script given with --script, or else the model's own.
+Script script_of(const std::string& model, const std::string& option);
 
 }  // namespace wengert::command

@@ -1,6 +1,5 @@
 // wengert evaluate: accuracy, loss, recall and precision of each class, confusion matrix.
 #include <cmath>
-#include <iostream>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -13,13 +12,15 @@
 
 #include "command.hpp"
 #include "data.hpp"
+#include "json.hpp"
+#include "options.hpp"
 
 namespace wengert::command {
 
 namespace {
 
 struct EvaluateArguments {
-  std::string model, data;
+  std::string model, script, data;
   int threads = 0;
   bool json = false;
 };
@@ -33,7 +34,7 @@ void print_json(const Evaluation& e) {
   for (Index c = 0; c < static_cast<Index>(e.confusion.size()); ++c) {
     out["per_class"].push_back({{"class", c}, {"recall", number_or_null(e.recall(c))}, {"precision", number_or_null(e.precision(c))}});
   }
-  std::cout << out << '\n';
+  print_line(json_text(out, -1));
 }
 
 void print_table(const Evaluation& e) {
@@ -50,7 +51,7 @@ void print_table(const Evaluation& e) {
 
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
-  const Script script = saved_script(a.model);
+  const Script script = script_of(a.model, a.script);
   const Model model = load_model(a.model, script);
   const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test));
   a.json ? print_json(result) : print_table(result);
@@ -64,8 +65,9 @@ void add_evaluate(CLI::App& app, int& status) {
   CLI::App* sub = app.add_subcommand("evaluate", "Measure a saved model on the test set");
   sub->footer("Example:\n  wengert evaluate model.safetensors --json");
   sub->add_option("model", a->model, "Saved model")->required();
+  sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
-  sub->add_option("--threads", a->threads, "0 means all, the default")->check(CLI::NonNegativeNumber);
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

@@ -15,6 +15,9 @@
 #include <wengert/ops/catalogue.hpp>
 
 #include "command.hpp"
+#include "data.hpp"
+#include "json.hpp"
+#include "options.hpp"
 #include "output.hpp"
 
 namespace wengert::command {
@@ -40,10 +43,20 @@ GradcheckReport check_network(const Model& model, const GradcheckOptions& option
   return check_model(loss, {Tensor::copy(pixels.data(), shape), Tensor::copy(labels.data(), Shape{batch})}, options, command);
 }
 
-Model read_network(const std::filesystem::path& path) {
-  if (path.extension() == ".safetensors") return load_model(path);
-  const Script script = read_script(path);
+Model read_network(const std::string& subject) {
+  if (is_saved_model(subject)) return load_model(subject);
+  const Script script = open_script(subject);
   return Model(script.network, script.input, script.text);
+}
+
+// An op, unless a file has that name.
+bool names_op(const std::string& subject, const Catalogue& catalogue) {
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(subject, ignored)) return false;
+  if (catalogue.find(subject) != nullptr) return true;
+  const std::filesystem::path path = subject;
+  const bool file = path.has_extension() || path.has_parent_path() || std::filesystem::is_regular_file(share_folder() / "scripts" / (subject + ".toml"), ignored);
+  return !file;  // of a misspelt op the catalogue knows the nearest
 }
 
 // Of the whole: fail where one fails, else inconclusive where one is.
@@ -75,13 +88,13 @@ std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Ca
   options.catalogue = &catalogue;
   std::vector<GradcheckResult> results;
   if (request.all) {
-    for (const std::string& op : catalogue.names()) results.push_back({op, check_op(catalogue, op, options)});
+    for (const std::string& op : catalogue.names()) results.push_back({op, check_op(catalogue, op, options, "wengert gradcheck " + op)});
   } else if (request.subject.empty()) {
     results.push_back({"the report's network", check_network(Model(MnistCnn(), {1, 28, 28}), options, "wengert gradcheck")});
-  } else if (const std::filesystem::path path = request.subject; path.extension() == ".toml" || path.extension() == ".safetensors") {
-    results.push_back({request.subject, check_network(read_network(path), options, fmt::format("wengert gradcheck '{}'", request.subject))});
+  } else if (names_op(request.subject, catalogue)) {
+    results.push_back({request.subject, check_op(catalogue, request.subject, options, "wengert gradcheck " + request.subject)});
   } else {
-    results.push_back({request.subject, check_op(catalogue, request.subject, options)});
+    results.push_back({request.subject, check_network(read_network(request.subject), options, fmt::format("wengert gradcheck '{}'", request.subject))});
   }
   if (const GradcheckReport& first = results.front().report; options.only_input >= 0 && first.checks == 0 && first.findings.empty()) {
     fail(fmt::format("[gradcheck] {} has no input {} that takes a gradient", results.front().subject, options.only_input));
@@ -95,7 +108,7 @@ std::string gradcheck_text(const std::vector<GradcheckResult>& results, const Gr
     Json subjects = Json::array();
     for (const GradcheckResult& result : results) subjects.push_back(json_of(result));
     const Json all = {{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"seed", options.seed}, {"order", options.order}, {"results", subjects}};
-    return all.dump(2);
+    return json_text(all);
   }
   std::vector<std::string> lines;
   for (const GradcheckResult& result : results) {
@@ -119,14 +132,14 @@ void add_gradcheck(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
   GradcheckRequest& request = arguments->request;
-  CLI::Option* subject = sub->add_option("subject", request.subject, "An op, SCRIPT.toml or MODEL.safetensors; default the report's network");
+  CLI::Option* subject = sub->add_option("subject", request.subject, "A file, script or saved model; else an op; else an installed script; default the report's network");
   CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
   sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
-  sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1");
-  sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(CLI::Range(1, 2));
-  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(CLI::NonNegativeNumber)->excludes(all);
+  sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1")->check(seed_number());
+  sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(whole_number(1, 2));
+  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(whole_number(0))->excludes(all);
   sub->add_option("--input", request.options.only_input, "One input alone, counted from 0; of a network: parameters in order of first use, then images")
-      ->check(CLI::NonNegativeNumber)->excludes(all);
+      ->check(whole_number(0))->excludes(all);
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
               "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");

@@ -24,7 +24,7 @@ std::string read_lines(const std::filesystem::path& path, Index last_step) {
     const nlohmann::json epoch = nlohmann::json::parse(line, nullptr, false);
     const auto step = epoch.is_object() ? epoch.find("step") : epoch.end();
     if (step == epoch.end() || !step->is_number_integer()) {
-      file.refuse("a history to continue, JSON with a step in every line", fmt::format("something else in line {}", number));
+      file.refuse("a history, JSON with a step in every line", fmt::format("something else in line {}", number));
     }
     if (step->get<Index>() <= last_step) kept += line + '\n';
   }
@@ -35,7 +35,7 @@ std::string read_lines(const std::filesystem::path& path, Index last_step) {
 
 HistoryFile::HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
   { const AtomicFile writable(path_); }
-  if (step > 0 && std::filesystem::exists(path_)) lines_ = read_lines(path_, step);
+  if (std::filesystem::exists(path_)) lines_ = read_lines(path_, step);
 }
 
 void HistoryFile::add(const std::string& line) {

@@ -13,7 +13,8 @@ namespace wengert::command {
 class HistoryFile {
  public:
   // `step`: where the training goes on from. The file's lines up to there are continued; later ones come from a training that was
-  // given up, and from step 0 none is continued. Throws Error where the path cannot be written, or holds something else than a history.
+  // given up, and from step 0 none is continued. Throws Error where the path
+  // cannot be written, or holds something else than a history.
   HistoryFile(std::filesystem::path path, Index step);
 
   // One epoch, as JSON with its "step". A failure is no reason to lose the training: it waits for finish(), and the next

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -75,12 +78,24 @@ std::string usage_message(const CLI::ParseError& error, const CLI::App& app, con
 
 int complain(std::string message) {
   std::replace(message.begin(), message.end(), '\n', ' ');
-  fmt::print(stderr, "wengert: {}\n", message);
+  std::fputs(("wengert: " + message + '\n').c_str(), stderr);  // which, unlike fmt::print, throws nothing where standard error is gone
   return command::wrong_usage;
 }
 
+// A file opened later must not become a closed standard stream. Opened the wrong way round, so that its use is an error all the same.
+void hold_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) < 0) static_cast<void>(open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+  }
+}
+
+// An unset variable of a script, mostly: "" and "--out=".
+bool is_empty(const std::string& word) { return word.empty() || (word.size() > 3 && word.rfind("--", 0) == 0 && word.back() == '=' && word.find('=') + 1 == word.size()); }
+
 // Help and version texts leave CLI11 as errors with exit code 0.
 int run(CLI::App& app, const std::vector<std::string>& words, const int& status) {
+  const auto empty = std::find_if(words.begin(), words.end(), is_empty);
+  if (empty != words.end()) return complain(fmt::format("wanted no empty arguments, number {} is '{}'", empty - words.begin() + 1, *empty));
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 takes them
     app.parse(std::move(reversed));
@@ -94,6 +109,7 @@ int run(CLI::App& app, const std::vector<std::string>& words, const int& status)
 }  // namespace
 
 int main(int count, char** arguments) {
+  hold_standard_streams();
   int status = command::success;
   try {
     CLI::App app("Wengert: a computation-graph automatic differentiation engine. Trains, evaluates, checks and times small networks.", "wengert");

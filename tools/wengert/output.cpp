@@ -22,8 +22,10 @@ void print_line(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fputc('\n', stdout) == EOF) fail_output();
 }
 
+void warn(const std::string& text) { std::fputs(("wengert: warning: " + text + '\n').c_str(), stderr); }
+
 void flush_output() {
-  if (std::fflush(stdout) != 0) fail_output();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail_output();
 }
 
 Table::Table(std::vector<std::string> headings, std::vector<std::size_t> right) : right_(std::move(right)) {

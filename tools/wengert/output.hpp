@@ -9,7 +9,10 @@ namespace wengert::command {
 // Writes the text and a newline to standard output. Throws Error where that fails (a full disk, a closed pipe).
 void print_line(const std::string& text);
 
-// Writes what is still buffered. Throws Error where that fails.
+// A line on standard error; nothing is said where that fails.
+void warn(const std::string& text);
+
+// Writes what is still buffered. Throws Error where that, or any writing before, has failed.
 void flush_output();
 
 // Rows under headings, columns as wide as their widest cell; cells of the columns in `right` (counted from 0) stand to the right.

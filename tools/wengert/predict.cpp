@@ -1,6 +1,5 @@
 // wengert predict: the class of pictures, or of images of the test set, drawn in the terminal.
 #include <algorithm>
-#include <iostream>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -14,13 +13,16 @@
 
 #include "command.hpp"
 #include "data.hpp"
+#include "json.hpp"
+#include "options.hpp"
+#include "picture.hpp"
 
 namespace wengert::command {
 
 namespace {
 
 struct PredictArguments {
-  std::string model, data;
+  std::string model, script, data;
   std::vector<std::string> pictures;
   std::vector<Index> indices;
   bool invert = false, json = false;
@@ -32,29 +34,16 @@ struct Subject {
   Index label = -1;       // where it is known
 };
 
-// Digits are bright on black; a picture that is bright at its border is dark on light, and is inverted.
-bool bright_border(const GreyImage& image) {
-  double sum = 0;
-  Index count = 0;
-  for (Index y = 0; y < image.height; ++y) {
-    for (Index x = 0; x < image.width; ++x) {
-      if (y != 0 && x != 0 && y != image.height - 1 && x != image.width - 1) continue;
-      sum += image.pixels[static_cast<std::size_t>(y * image.width + x)];
-      ++count;
-    }
-  }
-  constexpr double middle = 127.5;
-  return sum > middle * static_cast<double>(count);
-}
-
-Subject from_picture(const std::string& path, const Shape& input, bool invert) {
+Subject from_picture(const std::string& path, const Shape& input, bool invert, bool digits) {
   if (input[0] != 1) fail(fmt::format("[predict] wanted a model of grey images, this one takes {} channels", input[0]));
-  GreyImage grey = read_png(path);
-  const bool turn = invert != bright_border(grey);
-  if (grey.height != input[1] || grey.width != input[2]) grey = resize_area(grey, input[1], input[2]);
+  GreyImage grey = bright_on_black(read_png(path), invert);
+  if (is_blank(grey)) warn("'" + path + "' is blank");
+  if (grey.height != input[1] || grey.width != input[2]) {
+    grey = digits ? framed_as_digit(grey, input[1], input[2]) : resize_area(grey, input[1], input[2]);
+  }
   std::vector<float> values;
   constexpr float white = 255.0f;
-  for (const std::uint8_t pixel : grey.pixels) values.push_back(static_cast<float>(turn ? 255 - pixel : pixel) / white);
+  for (const std::uint8_t pixel : grey.pixels) values.push_back(static_cast<float>(pixel) / white);
   return {path, Tensor::copy(values.data(), {1, 1, input[1], input[2]}), -1};
 }
 
@@ -76,10 +65,11 @@ void draw(const Tensor& image) {
 
 int run(const PredictArguments& a) {
   if (a.pictures.empty() && a.indices.empty()) fail("[predict] wanted pictures, or --index of the test set");
-  const Script script = saved_script(a.model);
+  const Script script = script_of(a.model, a.script);
+  const bool digits = script.data.empty();  // MNIST's
   const Model model = load_model(a.model, script);
   std::vector<Subject> subjects;
-  for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert));
+  for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert, digits));
   if (!a.indices.empty()) {
     const Dataset set = open_dataset(a.data, script.data, Split::test);
     for (const Index index : a.indices) {
@@ -103,7 +93,7 @@ int run(const PredictArguments& a) {
     fmt::print("{}: {} ({:.1f}%{})\n", subject.name, guess, 100 * p.at(guess), truth);
     draw(subject.image);
   }
-  if (a.json) std::cout << out << '\n';
+  if (a.json) print_line(json_text(out, -1));
   return success;
 }
 
@@ -114,8 +104,9 @@ void add_predict(CLI::App& app, int& status) {
   CLI::App* sub = app.add_subcommand("predict", "Show the class of PNG pictures, or of images of the test set");
   sub->footer("Examples:\n  wengert predict model.safetensors digit.png\n  wengert predict model.safetensors --index 0 1 2");
   sub->add_option("model", a->model, "Saved model")->required();
-  sub->add_option("pictures", a->pictures, "PNG files; scaled to the model's size, inverted where dark on light");
-  sub->add_option("--index", a->indices, "Images of the test set");
+  sub->add_option("pictures", a->pictures, "PNG files, inverted where dark on light; a digit of another size than the model's is cropped, scaled and centred as MNIST's are");
+  sub->add_option("--index", a->indices, "Images of the test set, counted from 0")->check(whole_number(0));
+  sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_flag("--invert", a->invert, "Turn the choice of dark on light round");
   sub->add_flag("--json", a->json, "Print JSON");

@@ -17,6 +17,8 @@
 #include <wengert/ops/conv.hpp>
 
 #include "command.hpp"
+#include "data.hpp"
+#include "json.hpp"
 #include "output.hpp"
 
 namespace wengert::command {
@@ -91,7 +93,7 @@ struct Summary {
 };
 
 Summary summarise(const Request& request) {
-  Summary summary{read_script(request.script)};
+  Summary summary{open_script(request.script)};
   const KernelChoice choice = KernelChoice::parse(request.kernel);
   Shape batch{summary.script.options.batch};
   for (const Index size : summary.script.input) batch.push_back(size);
@@ -157,8 +159,8 @@ void print_json(const Summary& summary) {
                       {"flops", row.flops}, {"kernel", row.kernel}, {"kernels", row.kernels}});
   }
   const Json input = {script.input[0], script.input[1], script.input[2]};
-  print_line(Json{{"name", script.name}, {"input", input}, {"batch", script.options.batch}, {"parameters", summary.parameters},
-                  {"flops", summary.flops}, {"layers", layers}}.dump(2));
+  print_line(json_text(Json{{"name", script.name}, {"input", input}, {"batch", script.options.batch}, {"parameters", summary.parameters},
+                  {"flops", summary.flops}, {"layers", layers}}));
 }
 
 // A text between double quotes in DOT; \n within breaks the line.
@@ -190,14 +192,14 @@ void print_dot(const Summary& summary) {
 void add_summary(CLI::App& app, int& status) {
   CLI::App* summary = app.add_subcommand("summary", "Show a model script's layers: output shapes, parameters, FLOPs, kernels");
   auto request = std::make_shared<Request>();
-  summary->add_option("script", request->script, "The model script, a TOML file")->required()->type_name("SCRIPT.toml");
+  summary->add_option("script", request->script, "A model script or the name of an installed one, or a saved model")->required();
   summary->add_option("--kernel", request->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto'");
   CLI::Option* dot = summary->add_flag("--dot", request->as_dot, "Print the graph in the DOT language of Graphviz");
   summary->add_flag("--json", request->as_json, "Print JSON")->excludes(dot);
   summary->footer(
       "Example:\n"
-      "  wengert summary mnist_cnn.toml\n"
-      "  wengert summary resnet.toml --dot | dot -Tsvg > resnet.svg");
+      "  wengert summary mnist_cnn\n"
+      "  wengert summary model.safetensors --dot | dot -Tsvg > resnet.svg");
   summary->callback([request, &status] {
     const Summary result = summarise(*request);
     if (request->as_dot) print_dot(result);

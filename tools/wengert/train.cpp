@@ -2,11 +2,12 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <iostream>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <sstream>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +22,8 @@
 #include "command.hpp"
 #include "data.hpp"
 #include "history.hpp"
+#include "json.hpp"
+#include "options.hpp"
 
 namespace wengert::command {
 
@@ -77,10 +80,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   if (a.has("--seed")) script.options.seed = a.seed;
   if (a.has("--kernel")) script.options.kernel = a.kernel;
   if (a.eager) script.options.eager = true;
-  if (a.has("--rate")) {
-    if (!(a.rate > 0)) fail(fmt::format("[train] wanted a rate above 0, got {:g}", a.rate));
-    set_rate(script.optimiser, a.rate);
-  }
+  if (a.has("--rate")) set_rate(script.optimiser, a.rate);
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
   script.options.threads = a.serial ? 1 : a.threads;
@@ -100,41 +100,76 @@ std::string as_line(const EpochReport& e, Index epochs) {
   return line + fmt::format("  {:.1f} s  {:.0f} images/s", e.seconds, e.images_per_second);
 }
 
-// The bar of the running epoch, on a terminal only.
+// A line that is lost, on a closed terminal say, is no reason to lose the training: flush_output() tells of it in the end.
+void say(const std::string& text, std::FILE* file = stdout) {
+  std::fputs(text.c_str(), file);
+  std::fflush(file);
+}
+
+// The bar of the running epoch, on a terminal that can draw it only.
 class Progress {
  public:
-  Progress(bool shown, Index batch) : shown_(shown && isatty(STDERR_FILENO) != 0), batch_(batch) {}
+  Progress(bool shown, Index batch) : shown_(shown && isatty(STDERR_FILENO) != 0 && can_draw()), batch_(batch) {}
 
   void show(const BatchReport& r) {
-    if (r.epoch != epoch_) {
-      epoch_ = r.epoch;
-      first_ = r.batch;
-      start_ = std::chrono::steady_clock::now();
-    }
+    if (first_ < 0) first_ = r.batch;
     if (!shown_ || (r.batch % 20 != 0 && r.batch + 1 != r.batches)) return;
     constexpr Index width = 24;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     const auto done = static_cast<double>(r.batch - first_ + 1);
     const auto left = seconds / done * static_cast<double>((r.batches - r.batch - 1) + (r.epochs - r.epoch - 1) * r.batches);
     const Index filled = width * (r.batch + 1) / r.batches;
-    fmt::print(stderr, "\repoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ", r.epoch + 1, r.epochs, "", filled, "",
-               width - filled, r.loss, 100 * r.accuracy, done * static_cast<double>(batch_) / std::max(seconds, 1e-9), left);
+    const std::string line = fmt::format("epoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ", r.epoch + 1, r.epochs,
+                                         "", filled, "", width - filled, r.loss, 100 * r.accuracy, done * static_cast<double>(batch_) / std::max(seconds, 1e-9), left);
+    say("\r" + line.substr(0, columns()), stderr);
   }
   void clear() const {
-    if (shown_) fmt::print(stderr, "\r\033[K");
+    if (shown_) say("\r\033[K", stderr);
+  }
+  void next_epoch() {
+    clear();
+    first_ = 0;
+    start_ = std::chrono::steady_clock::now();
   }
 
  private:
+  static bool can_draw() {
+    const char* const terminal = std::getenv("TERM");
+    return terminal != nullptr && std::string(terminal) != "dumb";
+  }
+  // One less than the terminal has: a line that fills it would wrap.
+  static std::size_t columns() {
+    winsize size{};
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : std::string::npos;
+  }
+
   bool shown_;
-  Index batch_, epoch_ = -1, first_ = 0;
-  std::chrono::steady_clock::time_point start_ = {};
+  Index batch_, first_ = -1;  // of this epoch, as far as it is timed
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+// A model may replace a model, and nothing else.
+void want_replaceable(const std::string& path) {
+  { const AtomicFile writable(path); }  // a run whose result cannot be written is refused now, not at its end
+  std::error_code none;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, none);
+  if (!none && bytes > 0 && !is_saved_model(path)) fail("[train] wanted --out to be a new file or a saved model, '" + path + "' is another file");
+}
+
+void catch_signals() {
+  const auto stop = [](int) { interrupted = true; };
+  std::signal(SIGINT, stop);
+  std::signal(SIGTERM, stop);
+  if (std::signal(SIGHUP, stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went, or a limit on files: the training is saved all the same, and the loss is told
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 int run(const TrainArguments& a) {
   Script script = chosen_script(a);
   if (!a.resume.empty()) take_saved(read_metadata(a.resume), script);
   take_arguments(a, script);
-  { const AtomicFile writable(a.out); }  // a run whose result cannot be written is refused now, not at its end
+  want_replaceable(a.out);
   const Dataset set = open_dataset(a.data, script.data, Split::train);
   const Index epochs = script.fit.epochs;
   const FitOptions fit = script.fit;
@@ -144,10 +179,17 @@ int run(const TrainArguments& a) {
   std::optional<HistoryFile> history;
   if (!a.history.empty()) history.emplace(a.history, trainer.steps());
   const bool lines = !a.quiet && !a.json;
+  catch_signals();
   if (lines) {
-    fmt::print("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(), script.options.batch, epochs,
-               script.options.kernel, script.options.seed);
-    std::fflush(stdout);
+    say(fmt::format("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(), script.options.batch, epochs,
+                    script.options.kernel, script.options.seed));
+  }
+  if (script.options.schedule.warm_up > 0) {
+    const Index used = (fit.examples > 0 ? std::min(fit.examples, set.size()) : set.size()) - fit.validation;
+    const Index steps = (used + script.options.batch - 1) / script.options.batch * epochs;
+    if (steps <= script.options.schedule.warm_up) {
+      warn(fmt::format("the warm-up of {} steps does not end within the run's {}", script.options.schedule.warm_up, steps));
+    }
   }
   Progress progress(lines, script.options.batch);
   FitCallbacks callbacks;
@@ -156,25 +198,29 @@ int run(const TrainArguments& a) {
     return !interrupted;
   };
   callbacks.epoch = [&](const EpochReport& report) {
-    progress.clear();
+    progress.next_epoch();
     if (history) history->add(as_json(report).dump());
-    if (lines) {
-      fmt::print("{}\n", as_line(report, epochs));
-      std::fflush(stdout);
-    }
+    if (lines) say(as_line(report, epochs) + '\n');
     return true;
   };
-  std::signal(SIGINT, [](int) { interrupted = true; });
-  std::signal(SIGTERM, [](int) { interrupted = true; });
-  const History result = trainer.fit(set, fit, callbacks);
+  const Index steps_before = trainer.steps();
+  History result;
+  try {
+    result = trainer.fit(set, fit, callbacks);
+  } catch (const std::exception& error) {
+    progress.clear();
+    if (trainer.steps() == steps_before) throw;
+    trainer.save(a.out);
+    fail(fmt::format("{}; saved {} after step {}", error.what(), a.out, trainer.steps()));
+  }
   progress.clear();
   trainer.save(a.out);
   if (a.json) {
     nlohmann::json out = {{"model", a.out}, {"steps", trainer.steps()}, {"stopped", result.stopped}, {"epochs", nlohmann::json::array()}};
     for (const EpochReport& epoch : result.epochs) out["epochs"].push_back(as_json(epoch));
-    std::cout << out << '\n';
+    print_line(json_text(out, -1));
   } else if (lines) {
-    fmt::print("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps());
+    say(fmt::format("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps()));
   }
   if (history) history->finish();
   return success;
@@ -188,22 +234,22 @@ void add_train(CLI::App& app, int& status) {
   sub->footer("Example:\n  wengert train tools/scripts/mnist_cnn.toml --epochs 5 --validation 5000 --out digits.safetensors");
   sub->add_option("script", a->script, "Model script, a TOML file; a name finds one of the installed scripts");
   sub->add_option("--data", a->data, "Folder with the four IDX files of a data set");
-  sub->add_option("--epochs", a->epochs, "Epochs in all; they shape the schedule")->check(CLI::NonNegativeNumber);
-  sub->add_option("--batch", a->batch, "Images a step, default 64")->check(CLI::PositiveNumber);
-  sub->add_option("--rate", a->rate, "Learning rate");
-  sub->add_option("--seed", a->seed, "Of initial weights and batch order, default 1");
-  sub->add_option("--threads", a->threads, "0 means all, the default")->check(CLI::NonNegativeNumber);
+  sub->add_option("--epochs", a->epochs, "Epochs in all; they shape the schedule")->check(whole_number(0));
+  sub->add_option("--batch", a->batch, "Images a step, default 64")->check(whole_number(1));
+  sub->add_option("--rate", a->rate, "Learning rate")->check(positive_number());
+  sub->add_option("--seed", a->seed, "Of initial weights and batch order, default 1")->check(seed_number());
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto' to fall back");
   sub->add_flag("--serial", a->serial, "One worker");
-  sub->add_option("--examples", a->examples, "The first N images only")->check(CLI::NonNegativeNumber);
-  sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(CLI::NonNegativeNumber);
-  sub->add_option("--patience", a->patience, "End after N epochs without a better validation loss")->check(CLI::NonNegativeNumber);
+  sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));
+  sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(whole_number(0));
+  sub->add_option("--patience", a->patience, "End after N epochs without a better validation loss")->check(whole_number(0));
   sub->add_flag("--keep-best", a->keep_best, "End with the parameters of the epoch with the best validation accuracy");
   sub->add_option("--out", a->out, "File of the trained model, default model.safetensors");
   sub->add_option("--history", a->history, "File for one JSON line an epoch");
   sub->add_option("--resume", a->resume, "Saved training to continue exactly");
-  sub->add_option("--steps", a->steps, "Stop after N steps")->check(CLI::NonNegativeNumber);
+  sub->add_option("--steps", a->steps, "Stop after N steps")->check(whole_number(0));
   sub->add_flag("--json", a->json, "Print JSON");
   sub->add_flag("--quiet", a->quiet, "Print nothing");
   a->given = sub;

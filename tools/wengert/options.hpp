@@ -1,0 +1,25 @@
+// Checks of option values, with messages that say what was wanted: "--epochs: wanted a whole number of at least 0, got 'abc'".
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include <wengert/models/settings.hpp>
+
+namespace wengert::command {
+
+// A whole number in [least, most], digits and a sign only.
+CLI::Validator whole_number(Index least, Index most = largest_count);
+
+// A whole number that fills 64 bits without a sign.
+CLI::Validator seed_number();
+
+// A finite number above 0.
+CLI::Validator positive_number();
+
+constexpr Index most_threads = 1024;
+
+}  // namespace wengert::command
