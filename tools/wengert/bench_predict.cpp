@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <wengert/backends/tbb/executor.hpp>
+#include <wengert/backends/direct/target.hpp>
 #include <wengert/models/predictor.hpp>
 #include <wengert/models/script.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
@@ -23,13 +24,14 @@ namespace wengert::command {
 namespace {
 
 struct PredictBenchArguments {
-  std::string script = "mnist_cnn", data, kernel = "auto";
+  std::string script = "mnist_cnn", data, kernel = "auto", target;
   Index batch = 1, steps = 200;
   int threads = 1;
   bool json = false;
 };
 
 int run(const PredictBenchArguments& a) {
+  if (!a.target.empty()) direct::set_target(a.target);
   const Script script = read_script(find_script(a.script));
   const Dataset set = open_dataset(a.data, script.data, Split::test);
   Model model(script.network, script.input);
@@ -69,6 +71,7 @@ void add_bench_predict(CLI::App& bench, int& status) {
   sub->add_option("--steps", a->steps, "Timed calls, default 200")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct");
+  sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }
