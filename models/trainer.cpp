@@ -194,7 +194,7 @@ double Trainer::step(const Tensor& images, const Tensor& labels) {
 Evaluation Trainer::evaluate(const Dataset& set) const {
   ExecutorScope on(state_->executor);
   Context::current().choice = KernelChoice::parse(state_->options.kernel);
-  return wengert::evaluate(state_->model, set);
+  return wengert::evaluate(state_->model, set, state_->options.eager);
 }
 
 History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCallbacks& callbacks) {

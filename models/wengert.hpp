@@ -11,7 +11,9 @@
 #include <wengert/models/layers.hpp>
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/models/model.hpp>
+#include <wengert/models/predictor.hpp>
 #include <wengert/models/saved.hpp>
 #include <wengert/models/script.hpp>
 #include <wengert/models/trainer.hpp>
 #include <wengert/ops/catalogue.hpp>
+#include <wengert/ops/fusion/fusions.hpp>

@@ -49,14 +49,16 @@ void naive_forward(const KernelCall& call) {
   naive::conv2d(conv.geometry, call.input(0), call.input(1), dense);
   visit_float(dense.dtype, [&](auto zero) {
     using T = decltype(zero);
-    add_channels<T>(dense, conv.bias ? call.input(2).read<T>() : nullptr, conv.relu);
+    add_channels<T>(dense, conv.bias ? call.input(2).read<T>() : nullptr, conv.relu && !conv.pool);
+    if (!conv.pool) return;
+    naive::max_pool2d(*conv.pool, dense, call.output(0), call.output(1));
+    if (conv.relu) add_channels<T>(call.output(0), nullptr, true);
   });
-  if (conv.pool) naive::max_pool2d(*conv.pool, dense, call.output(0), call.output(1));
 }
 
 const Op& conv_forward_op() {
   static const Op op = [] {
-    Op made = make_op("conv2d_fused", "conv2d, then bias, ReLU and max pool as asked for", 2, 3);
+    Op made = make_op("conv2d_fused", "conv2d, then bias, max pool (positions before the ReLU) and ReLU as asked for", 2, 3);
     made.shapes = [](const OpQuery& query) {
       const auto& conv = query.attributes.as<FusedConv>();
       const Shape y = conv_result(conv, query.shape(0)[0]);
@@ -158,6 +160,13 @@ const Op& conv_weight_op() {
   return op;
 }
 
+// The pool looks at the values before the ReLU, which cuts ties below zero another way: positions may then only serve readers who drop
+// those windows.
+bool gated(const Graph& graph, ValueId positions) {
+  const auto readers = graph.readers(positions);
+  return !graph.value(positions).wanted && std::all_of(readers.begin(), readers.end(), [&](StepId reader) { return is(graph, reader, "winners"); });
+}
+
 // conv2d, then what follows it as long as nobody else reads what lies between.
 bool fuse_forward(Graph& graph, StepId s) {
   if (!is(graph, s, "conv2d")) return false;
@@ -183,7 +192,7 @@ bool fuse_forward(Graph& graph, StepId s) {
   } else if (const auto readers = graph.readers(results[0]); readers.size() > 1) {
     graph.note("fuse", "no further than " + graph.step(taken.back()).text() + ": " + std::to_string(readers.size()) + " steps read it");
   }
-  if (const StepId pool = only_reader(graph, results[0]); is(graph, pool, "max_pool2d")) {
+  if (const StepId pool = only_reader(graph, results[0]); is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
     conv.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
     take(pool);
   }

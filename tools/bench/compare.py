@@ -221,7 +221,7 @@ class Comparison:
                     continue
                 one = ["--layout", "channels_last"] if script == "torch_peer.py" else []  # without trying which is faster
                 try:
-                    seconds, memory = started([str(program), str(HERE / "peers" / script), *more, *one, "--threads", str(threads)], threads, "step mnist_cnn 64 1",
+                    seconds, memory = started([str(program), str(HERE / "peers" / script), *more, *one, "--threads", str(threads)], threads, "step mnist_cnn 64 1 640",
                                               environment)
                     self.add("process", "first step of batch 64", name, [1e3 * seconds], memory_mb=memory)
                     self.groups[name] = group
@@ -251,7 +251,7 @@ class Comparison:
         if middle is None:
             return "-"
         rounds = self.cells[section][cell][name]["rounds"]
-        low, _, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else (middle, middle, middle)
+        low, _, high = statistics.quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else (middle, middle, middle)
         memory = self.cells[section][cell][name].get("memory_mb")
         return f"{middle:.4g} ({low:.4g} to {high:.4g})" + (f", {memory:.0f} MB" if memory else "")
 

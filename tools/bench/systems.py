@@ -6,6 +6,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -94,7 +95,7 @@ class Ours:
     group = "ours"
 
     def __init__(self, command, variant, threads):
-        self.command, self.threads, self.about = shlex.split(command), threads, {}
+        self.command, self.threads, self.about = [str(pathlib.Path(command).resolve())], threads, {}
         self.options = {}
         for part in filter(None, map(str.strip, variant.split(";"))):
             kind, _, options = part.partition(":")
@@ -120,18 +121,17 @@ class Ours:
 
 def started(command, threads, request=None, environment=None):
     """Seconds from a process's start to its end, or to its answer to the request, and its peak memory in MB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(pinned(command, threads), env={**os.environ, **(environment or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)
-    try:
+    with tempfile.TemporaryDirectory() as folder:  # for what the command writes
+        start = time.perf_counter()
+        process = subprocess.Popen(pinned(command, threads), env={**os.environ, **(environment or {})}, cwd=folder, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if request:
             process.stdin.write(request + "\n")
         process.stdin.close()
         said = process.stdout.read()
         seconds = time.perf_counter() - start
-    finally:
         _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status
+        process.returncode = status  # waited for: Popen is not to do it again
         process.stdout.close()
     if status != 0 or '"error"' in said:
         raise Failure(f"status {status}")

@@ -22,7 +22,7 @@ namespace {
 struct EvaluateArguments {
   std::string model, script, data;
   int threads = 0;
-  bool json = false;
+  bool json = false, eager = false;
 };
 
 std::string percent(double fraction) { return std::isnan(fraction) ? "     -" : fmt::format("{:5.2f}%", 100 * fraction); }
@@ -53,7 +53,7 @@ int run(const EvaluateArguments& a) {
   set_threads(a.threads);
   const Script script = script_of(a.model, a.script);
   const Model model = load_model(a.model, script);
-  const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test));
+  const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test), a.eager);
   a.json ? print_json(result) : print_table(result);
   return success;
 }
@@ -68,6 +68,7 @@ void add_evaluate(CLI::App& app, int& status) {
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
+  sub->add_flag("--eager", a->eager, "Run op by op, instead of a plan");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

@@ -1,6 +1,7 @@
 // wengert predict: the class of pictures, or of images of the test set, drawn in the terminal.
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 
 #include <wengert/engine/error.hpp>
 #include <wengert/models/files/png.hpp>
+#include <wengert/models/predictor.hpp>
 #include <wengert/models/saved.hpp>
 #include <wengert/ops/softmax.hpp>
 
@@ -25,7 +27,7 @@ struct PredictArguments {
   std::string model, script, data;
   std::vector<std::string> pictures;
   std::vector<Index> indices;
-  bool invert = false, json = false;
+  bool invert = false, json = false, eager = false;
 };
 
 struct Subject {
@@ -78,9 +80,16 @@ int run(const PredictArguments& a) {
       subjects.push_back({fmt::format("test image {}", index), one.images, static_cast<Index>(one.labels.item())});
     }
   }
+  std::optional<Predictor> predictor;
+  if (!a.eager) predictor.emplace(model, 1);
+  const auto logits_of = [&](const Tensor& image) {
+    if (!predictor) return model(image);
+    std::copy_n(image.values<float>().data(), image.elements(), predictor->images().write<float>());
+    return Tensor::copy(predictor->run().read<float>(), Shape{1, model.classes()});
+  };
   nlohmann::json out = nlohmann::json::array();
   for (const Subject& subject : subjects) {
-    const Tensor p = softmax(Var(model(subject.image))).value();
+    const Tensor p = softmax(Var(logits_of(subject.image))).value();
     const auto values = p.values<float>();
     const Index guess = std::max_element(values.begin(), values.end()) - values.begin();
     if (a.json) {
@@ -109,6 +118,7 @@ void add_predict(CLI::App& app, int& status) {
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_flag("--invert", a->invert, "Turn the choice of dark on light round");
+  sub->add_flag("--eager", a->eager, "Run op by op, instead of a plan");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

@@ -4,6 +4,7 @@ A peer is a process with a fixed number of threads. It writes one JSON line that
 JSON line on stdout:
     step NETWORK BATCH STEPS       {"ms": [each step], "loss": of the last step}   training goes on from request to request
     predict NETWORK BATCH STEPS    {"ms": [each forward pass, logits read]}
+A fifth word in a process's first request is the number of images to take; without it, all.
 A request that fails is answered with {"error": "..."}.
 """
 import argparse
@@ -141,12 +142,14 @@ def write_colour_set(folder):
 class Data:
     """f32 images (N,C,H,W) in [0,1] and int64 labels of a network, cut into batches that repeat after the last whole one."""
 
-    def __init__(self, network):
+    def __init__(self, network, count=None):
         import numpy
         image = NETWORKS[network]["image"]
         images, labels = read_mnist()
         if image[0] == 3:
             images, labels = colour_images(images), labels[:COLOUR_COUNT]
+        if count:
+            images, labels = images[:int(count) * len(images) // len(labels)], labels[:int(count)]
         self.images = numpy.frombuffer(images, numpy.uint8).reshape(-1, *image).astype(numpy.float32) / 255
         self.labels = numpy.frombuffer(labels, numpy.uint8).astype(numpy.int64)
 
@@ -206,9 +209,9 @@ def serve(about, makers):
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 
-    def answer(kind, network, batch, steps):
+    def answer(kind, network, batch, steps, count=None):
         if network not in data:
-            data[network] = Data(network)
+            data[network] = Data(network, count)
         key = kind, network, int(batch)
         if key not in runs:
             runs[key] = makers[kind](network, int(batch), data[network])

@@ -1,0 +1,26 @@
+#include <wengert/models/predictor.hpp>
+
+#include <wengert/engine/context.hpp>
+#include <wengert/ops/fusion/fusions.hpp>
+
+namespace wengert {
+
+Predictor::Predictor(const Model& model, Index batch) : Predictor(model, batch, plan_options(Context::current().choice, Context::current().executor)) {}
+
+Predictor::Predictor(const Model& model, Index batch, PlanOptions options) {
+  const Scope scope;
+  Context::current().recording = true;
+  Context::current().training = false;
+  Tape tape(Tape::Mode::declaring);
+  Shape shape{batch};
+  for (const Index size : model.image()) shape.push_back(size);
+  images_ = tape.batch(Tensor::declared({shape, DType::f32}), "image");
+  plan_ = std::make_unique<Plan>(tape, std::vector<Var>{model.network()(images_)}, std::move(options));
+}
+
+View Predictor::run() {
+  plan_->run();
+  return plan_->output(0);
+}
+
+}  // namespace wengert
