@@ -120,7 +120,7 @@ with tempfile.TemporaryDirectory() as name:
     refused("train", "--out=", says="number 2 is '--out='")
     refused("train", "--keep-best", "--quiet", *short, "--out", rest, says="wanted validation images for patience or keep_best")
     refused("train", "mpl", "--out", rest, says="did you mean 'mlp'")
-    refused("summary", "zzzz", says="valid: fashion, lenet5, mlp, mnist_cnn, resnet")
+    refused("summary", "zzzz", says="valid: fashion, lenet5, mlp, mnist_cnn")
     check("conv1" in wengert("summary", model).stdout and "conv1" in wengert("summary", "mnist_cnn").stdout, "summary of a model or an installed script")
     wengert("gradcheck", "mlp")
     (folder / "script").write_text((scripts / "mlp.toml").read_text())
