@@ -155,7 +155,8 @@ Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, c
   check(optimiser);
   options.schedule.check();
   for (const RateGroup& group : options.rate_groups) {
-    if (!(group.factor >= 0.0) || !std::isfinite(group.factor)) fail(fmt::format("[train] wanted a rate factor of at least 0 for '{}', got {:g}", group.prefix, group.factor));
+    if (group.factor >= 0.0 && std::isfinite(group.factor)) continue;
+    fail(fmt::format("[train] wanted a rate factor of at least 0 for '{}', got {:g}", group.prefix, group.factor));
   }
   KernelChoice::parse(options.kernel);
   Model model(std::move(network), image, std::move(script));

@@ -2,6 +2,7 @@
 import json
 import os
 import struct
+import subprocess
 import tempfile
 import zlib
 from pathlib import Path
@@ -108,8 +109,64 @@ with tempfile.TemporaryDirectory() as name:
     check(all(copy["gigabytes_per_second"] > 0 for copy in peak["copy"]), f"bench peak: {peak}")
     check("GFLOP/s" in wengert("bench", "peak").stdout, "bench peak prints no GFLOP/s")
 
+    # What a shell passes by mistake is refused with what was wanted.
+    for value in ("abc", "1.5", "-1", "1e3", "99999999999999999999", "0x10", " 1", "5 "):
+        refused("train", "--epochs", value, "--out", rest, says=f"--epochs: wanted a whole number of at {'most 2147483648' if value[0] == '9' else 'least 0'}, got '{value}'")
+    for value in ("nan", "inf", "0", "-1", "1e999", "fast"):
+        refused("train", "--rate", value, "--out", rest, says=f"--rate: wanted a number above 0, got '{value}'")
+    refused("train", "--seed", "-1", "--out", rest, says="--seed: wanted a whole number from 0 to 18446744073709551615, got '-1'")
+    refused("bench", "conv", "--shape", "1,1,a,8,1,3,3", says="--shape: wanted a whole number of at least 0, got 'a'")
+    refused("train", "", says="wanted no empty arguments, number 2 is ''")
+    refused("train", "--out=", says="number 2 is '--out='")
+    refused("train", "--keep-best", "--quiet", *short, "--out", rest, says="wanted validation images for patience or keep_best")
+    refused("train", "mpl", "--out", rest, says="did you mean 'mlp'")
+    refused("summary", "zzzz", says="valid: fashion, lenet5, mlp, mnist_cnn")
+    check("conv1" in wengert("summary", model).stdout and "conv1" in wengert("summary", "mnist_cnn").stdout, "summary of a model or an installed script")
+    wengert("gradcheck", "mlp")
+    (folder / "script").write_text((scripts / "mlp.toml").read_text())
+    check("hidden" in wengert("summary", folder / "script").stdout, "a script without a suffix")
+    check("warm-up of 100 steps does not end within the run's 1" in
+          wengert("train", "resnet", "--examples", 8, "--epochs", 1, "--quiet", "--out", rest).stderr, "no warning of a long warm-up")
+
+    # Files that are no models are never replaced by one, nor files that are no histories.
+    precious = folder / "precious.toml"
+    precious.write_text(DEAD)
+    refused("train", precious, "--out", precious, says="wanted --out to be a new file or a saved model")
+    refused("train", *short, "--out", rest, "--history", precious, says="wanted a history")
+    check(precious.read_text() == DEAD, "a script was overwritten")
+
+    # A model saved without its script, as from C++, is opened with --script.
+    bare = folder / "bare.safetensors"
+    content = model.read_bytes()
+    start = 8 + struct.unpack_from("<Q", content)[0]
+    header = json.loads(content[8:start])
+    del header["__metadata__"]["wengert.script"]
+    header = json.dumps(header).encode()
+    bare.write_bytes(struct.pack("<Q", len(header)) + header + content[start:])
+    refused("evaluate", bare, says="with --script")
+    check(json.loads(wengert("predict", bare, "--script", "mnist_cnn", "--index", 0, "--json").stdout) ==
+          json.loads(wengert("predict", model, "--index", 0, "--json").stdout), "predict --script differs")
+    wengert("evaluate", bare, "--script", scripts / "mnist_cnn.toml")
+
+    write_png(folder / "blank.png", 30, 30, [9] * 900)
+    check("blank.png' is blank" in wengert("predict", model, folder / "blank.png").stderr, "no warning of a blank picture")
+    odd = os.fsencode(folder) + b"/\xff.png"
+    os.link(folder / "one.png", odd)
+    done = subprocess.run([os.environ["WENGERT_COMMAND"], "predict", model, odd, "--json"], capture_output=True)
+    check(done.returncode == 0 and json.loads(done.stdout)[0]["name"].endswith("\ufffd.png"), f"a name that is no UTF-8: {done}")
+
+    # Standard streams that are closed or full are errors, not lost words or broken files.
+    for stream in (">&-", "> /dev/full"):
+        done = subprocess.run(f'"$WENGERT_COMMAND" ops {stream}', shell=True, capture_output=True, text=True)
+        check(done.returncode == 2 and "standard output" in done.stderr, f"ops {stream}: {done}")
+    done = subprocess.run('"$WENGERT_COMMAND" nothing 2>&-', shell=True)
+    check(done.returncode == 2, f"closed standard error: {done}")
+    tiny = f'"$WENGERT_COMMAND" train mlp --examples 64 --epochs 1 --out "{folder}/closed.safetensors"'
+    done = subprocess.run(tiny + " <&- >&- 2>&-", shell=True)
+    check(done.returncode == 2 and (folder / "closed.safetensors").stat().st_size > 400000, f"train without standard streams: {done}")
+    wengert("evaluate", folder / "closed.safetensors")
+
     refused("tarin", says="train")
-    refused("train", "--rate", "-1", "--out", rest, says="rate")
     refused("train", "--kernel", "im2cal", "--out", rest, says="did you mean 'im2col'")
     refused("train", "--data", folder / "nothing", "--out", rest, says="nothing")
     refused("train", "--out", folder / "no" / "where.safetensors", says="no/where")

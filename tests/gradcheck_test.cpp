@@ -298,3 +298,38 @@ TEST_CASE("a wrong second derivative is found in a model, where the first is rig
   REQUIRE(report.first_wrong_node);
   CHECK(report.first_wrong_node->op == "gate");
 }
+
+TEST_CASE("gradients in f32 are compared with differences in f64, so that ties and rounding are told from errors") {
+  GradcheckOptions options;
+  options.dtype = DType::f32;
+  const GradcheckReport report = check_small_network(options);
+  CHECK_MESSAGE(report.verdict() == Verdict::pass, texts(report));
+  CHECK(report.passed > 20);
+  // A function that holds f32 values of its own cannot run in f64.
+  const Tensor weight = normal({20}, "w", DType::f32);
+  const auto mixed = [&](std::span<const Var> v) { return std::vector<Var>{tanh(v[0] * Var(weight))}; };
+  const GradcheckReport narrow = report_on(mixed, {{normal({20}, "x", DType::f32), "x"}});
+  CHECK_MESSAGE(narrow.failed == 0, texts(narrow));
+  CHECK(narrow.passed > 0);
+}
+
+TEST_CASE("a model at kinks that cancel is inconclusive, a wrong gradient there fails, and so does a loss that is not finite") {
+  // relu(x) - relu(-x) is x: differences give 1 where both gradients at 0 are 0 by convention.
+  const auto cancelling = [](std::span<const Var> data) { return sum(relu(data[0]) - relu(data[0] * -1.0) + data[0] * 2.0); };
+  const Tensor zeros = Tensor::zeros({4, 3}, DType::f64);
+  const GradcheckReport report = check_model(cancelling, {zeros});
+  CHECK_MESSAGE(report.verdict() == Verdict::inconclusive, texts(report));
+  CHECK_FALSE(report.first_wrong_node);
+  const Catalogue wrong = with_changed_vjp("subtract", [](const VjpCall&, std::vector<Var> right) {
+    if (right[0]) right[0] = right[0] * 1.5;
+    return right;
+  });
+  GradcheckOptions options;
+  options.catalogue = &wrong;
+  const auto subtracting = [&](std::span<const Var> data) { return sum(relu(data[0]) - data[0]); };
+  CHECK(check_model(subtracting, {normal({4, 3}, "x")}, options).verdict() == Verdict::fail);
+  const auto not_a_number = [](std::span<const Var> data) { return sum(log(data[0] * 0.0 - 1.0)); };
+  const GradcheckReport none = check_model(not_a_number, {normal({4, 3}, "x")});
+  CHECK(none.verdict() == Verdict::fail);
+  CHECK_MESSAGE(contains(texts(none), "vacuous: the loss is not finite"), texts(none));
+}

@@ -6,6 +6,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/models/mnist_cnn.hpp>
+#include <wengert/models/saved.hpp>
 #include <wengert/models/script.hpp>
 #include <wengert/models/trainer.hpp>
 
@@ -30,6 +31,14 @@ std::string error_of(const std::string& layers, const std::string& rest = {}) {
 }
 
 const char* const good = "{ flatten = {} },\n{ linear = \"fc\", units = 3 },";
+
+// One line that names the script's line and says what is wrong.
+void says(const std::string& error, const char* line, const char* part) {
+  CAPTURE(error);
+  CHECK(contains(error, std::string("[script 'test.toml' line ") + line + "] "));
+  CHECK(contains(error, part));
+  CHECK_FALSE(contains(error, "\n"));
+}
 
 Tensor noise(const Shape& shape, const char* name) {
   const RandomStream stream = random_stream(7, name);
@@ -139,12 +148,6 @@ TEST_CASE("nodes bear the layer's name and the script's line") {
 }
 
 TEST_CASE("what is wrong with a script is said with its line and the nearest valid name") {
-  const auto says = [](const std::string& error, const char* line, const char* part) {
-    CAPTURE(error);
-    CHECK(contains(error, std::string("[script 'test.toml' line ") + line + "] "));
-    CHECK(contains(error, part));
-    CHECK_FALSE(contains(error, "\n"));
-  };
   const std::string end = good;
   says(error_of("{ conv2d = \"c\", filers = 3, size = 3 },\n" + end), "3", "unknown key 'filers'; did you mean 'filters'?");
   says(error_of("{ conv2d = { filters = 3, sise = 3 } },\n" + end), "3", "unknown key 'sise'; did you mean 'size'?");
@@ -207,4 +210,33 @@ TEST_CASE("a script that is not there, or no script, is named") {
   CHECK(contains(test::message_of<Error>([&] { read_script(folder / "binary.toml"); }), "binary.toml' line 1]"));
   test::spill(folder / "empty.toml", "");
   CHECK(contains(test::message_of<Error>([&] { read_script(folder / "empty.toml"); }), "wanted the key 'input'"));
+}
+
+TEST_CASE("a script that asks for too much is refused before it gets it") {
+  std::string dotted = "a";
+  for (int i = 0; i < 100'000; ++i) dotted += ".a";
+  says(error_of(good, dotted + " = 1"), "6", "wanted at most 64 dots in a line");
+  says(error_of(good, "[train]\nrate_groups = " + std::string(100, '[') + std::string(100, ']')), "7", "lists and tables at most 32 deep");
+  const std::string image = "input = [1, 1000, 1000]\nlayers = [\n{ flatten = {} },\n{ linear = \"a\", units = 200 },\n{ linear = \"b\", units = 1000000 },\n]";
+  says(test::message_of<Error>([&] { parse_script(image, "test.toml"); }), "5", "wanted at most 68435456 more weights, got 200000000");
+  says(test::message_of<Error>([&] { parse_script(image, "test.toml", 1000); }), "4", "wanted at most 1000 more weights");
+  says(error_of("{ flatten = {} },\n{ linear = \"optimiser.first\", units = 3 },"), "4", "a layer's name cannot begin with 'optimiser.'");
+}
+
+TEST_CASE("a saved model whose script asks for more weights than the file holds is refused, and so is a script of another network") {
+  const test::ScratchFolder folder;
+  const Script script = read_script(script_file("mlp"));
+  model_of(script).save(folder / "mlp.safetensors");
+  CHECK(is_saved_model(folder / "mlp.safetensors"));
+  CHECK_FALSE(is_saved_model(script_file("mlp")));
+  CHECK(load_model(folder / "mlp.safetensors").parameter_count() == 101'770);
+  std::string content = test::slurp(folder / "mlp.safetensors");
+  const std::size_t units = content.find("units = 128");
+  REQUIRE(units != std::string::npos);
+  test::spill(folder / "forged.safetensors", content.replace(units, 11, "units=99999"));
+  CHECK(contains(test::message_of<Error>([&] { load_model(folder / "forged.safetensors"); }), "more weights"));
+
+  const std::string other = test::message_of<Error>([&] { Model(MnistCnn{}, {1, 28, 28}, script.text); });
+  CHECK_MESSAGE(contains(other, "wanted the script of this network, with 'conv1.weight' (8,1,5,5) as parameter 1, got one with 'hidden.weight'"), other);
+  CHECK(Model(MnistCnn{}, {1, 28, 28}, read_script(script_file("mnist_cnn")).text).parameter_count() == 105'496);
 }

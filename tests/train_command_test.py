@@ -57,7 +57,7 @@ with tempfile.TemporaryDirectory() as name:
     # Stopped by a signal, resumed, and the same without the stop: more epochs than ever come to an end, so that the signal always comes first.
     endless = ["--examples", 700, "--validation", 100, "--batch", 32, "--epochs", 100000]
     choosing = ["--keep-best", "--patience", 100000]
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         interrupted, uninterrupted = folder / f"{number}-interrupted.jsonl", folder / f"{number}-uninterrupted.jsonl"
         training = Training("train", *endless, *choosing, "--out", half, "--history", interrupted)
         training.wait_for_epochs(1)
@@ -112,5 +112,18 @@ with tempfile.TemporaryDirectory() as name:
     step, error = training.stop(signal.SIGINT, status=2)
     check_error(training.arguments, error, "there/history.jsonl'] wanted to create a file in its folder, found: No such file or directory")
     check(rest.exists() and 1 <= len(epochs(folder / "gone" / "history.jsonl")) <= step // 4, "the model or the history is gone")
+
+    # A reader of its output that goes is no reason to lose a training.
+    rest.unlink()
+    broken = subprocess.run(f"'{COMMAND}' train '{script}' --examples 200 --epochs 40 --out '{rest}' | head -1", shell=True, capture_output=True, text=True)
+    check(rest.exists() and "standard output" in broken.stderr, f"a closed pipe: {broken}")
+
+    # A loss that is not finite after some steps: what was trained is saved, and the error says so.
+    wild = folder / "wild.toml"
+    wild.write_text(TINY.replace("0.01", "1e3").replace('{ linear = "fc"', '{ linear = "a", units = 32 }, { linear = "b", units = 32 }, { linear = "fc"'))
+    rest.unlink()
+    arguments = ["train", wild, "--examples", 2000, "--epochs", 200, "--quiet", "--out", rest]
+    done = wengert(*arguments, status=2)
+    check("; saved" in done.stderr and rest.exists(), f"diverged: {done.stderr}")
 
 finish()

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <fstream>
 #include <limits>
@@ -284,4 +285,46 @@ TEST_CASE("schedules") {
   CHECK(Schedule{.kind = Schedule::Kind::cosine}.at(50, 100, 5) == doctest::Approx(0.5));
   CHECK(Schedule{.kind = Schedule::Kind::one_cycle}.at(30, 100, 5) == doctest::Approx(1.0));
   CHECK(Schedule{.warm_up = 4}.at(1, 100, 5) == 0.5);
+}
+
+TEST_CASE("numbers that no training can use are refused") {
+  const auto refuses = [](const char* says, const Optimiser& optimiser, const TrainerOptions& chosen) {
+    CHECK_THROWS_WITH_AS(Trainer(MnistCnn{}, optimiser, chosen), doctest::Contains(says), Error);
+  };
+  refuses("a rate of at least 0, got nan", Adam{.rate = std::nan("")}, options());
+  refuses("Adam's beta1 in [0,1), got 1", Adam{.beta1 = 1.0}, options());
+  refuses("Adam's epsilon above 0, got 0", Adam{.epsilon = 0.0}, options());
+  refuses("a momentum in [0,1), got -1", Sgd{.momentum = -1.0}, options());
+  refuses("a batch of at most 2147483648", Adam{}, options(std::numeric_limits<Index>::max()));
+  TrainerOptions chosen = options();
+  chosen.schedule.every = 0;
+  refuses("every 1 or more epochs, got 0", Adam{}, chosen);
+  chosen = options();
+  chosen.rate_groups = {{"conv", -1.0}};
+  refuses("a rate factor of at least 0 for 'conv'", Adam{}, chosen);
+  Trainer trainer(MnistCnn{}, Adam{}, options());
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = std::numeric_limits<Index>::max()}), doctest::Contains("of at most 2147483648"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.patience = 1}), doctest::Contains("wanted validation images for patience or keep_best"), Error);
+  CHECK_THROWS_WITH_AS(Linear("l", {.in = 1, .out = Index{1} << 40}), doctest::Contains("[linear 'l'] wanted out in [1,2147483648]"), Error);
+  CHECK_THROWS_WITH_AS(Conv2d("c", {.in = 1, .out = 1 << 30, .size = 1 << 30}), doctest::Contains("[conv2d 'c'] wanted at most 2^40 weights"), Error);
+  CHECK_THROWS_WITH_AS(digits().slice(1, std::numeric_limits<Index>::max()), doctest::Contains("of a set of 2000"), Error);
+  const Index beyond[] = {0, 2000};
+  CHECK_THROWS_WITH_AS(digits().gather(beyond, 2), doctest::Contains("wanted positions in [0,2000), got 2000"), Error);
+}
+
+TEST_CASE("a training resumes on its own data only") {
+  const ScratchFolder folder;
+  const auto path = folder.path() / "model.safetensors";
+  Trainer trainer(MnistCnn{}, Adam::report(), options());
+  trainer.fit(digits(), steps(1));
+  trainer.save(path);
+  Dataset other = digits();
+  other.source = "elsewhere";
+  other.labels = other.labels.rows(0, other.size());
+  other.labels.mutable_view().write<std::int32_t>()[1999] ^= 1;
+  Trainer resumed(MnistCnn{}, Adam::report(), options());
+  resumed.resume(path);
+  CHECK_THROWS_WITH_AS(resumed.fit(other, steps(1)), doctest::Contains("wanted the data of the resumed training, MNIST (2000 images, hash "), Error);
+  CHECK(resumed.steps() == 1);
+  CHECK(resumed.fit(digits(), steps(1)).steps == 1);
 }
