@@ -377,6 +377,22 @@ TEST_CASE("gradients from winners, any geometry") {
   });
 }
 
+TEST_CASE("one output pixel") {
+  on_every_target([] {
+    for (int i = 0; i < 60; ++i) {
+      ConvTask task;
+      task.direction = static_cast<Direction>(i % 3);
+      task.geometry = random_geometry(20, true);
+      ConvGeometry& g = task.geometry;
+      g.height = g.kernel_height + pick(0, 1), g.width = g.kernel_width + pick(0, 1);
+      g.out_height = g.out_width = 1, g.stride_height = g.stride_width = 2;
+      task.bias = task.direction != Direction::data, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      if (task.direction == Direction::forward) check_forward(Case(task, pick(0, 19)));
+      else check_gradient(Case(task, pick(0, 19)));
+    }
+  });
+}
+
 TEST_CASE("groups") {
   on_every_target([] {
     for (int i = 0; i < 240; ++i) {
