@@ -214,8 +214,8 @@ class Plan::Body {
       ValueId from = packing.from;
       while (graph_.value(from).same_as >= 0) from = graph_.value(from).same_as;
       const Value& source = graph_.value(from);
-      if (source.source == Value::Source::step || source.source == Value::Source::input) continue;  // packed where it is made
-      bool stale = !packed_once_;
+      if (source.source == Value::Source::step) continue;  // packed where it is made
+      bool stale = !packed_once_ || source.source == Value::Source::input;  // the caller may have written there
       for (const ParameterUse& use : parameters_) stale = stale || (use.id == from && use.version != use.parameter.version());
       if (stale) pack(packing);
     }
