@@ -56,17 +56,15 @@ class WinogradConv final : public Conv {
     pools_tiles_ = m == 2 && covers_tiles(task.pool);
     tile_rows_ = pools_tiles_ ? task.pool->out_height : (g_.out_height + m - 1) / m;
     tiles_ = pools_tiles_ ? task.pool->out_width : (g_.out_width + m - 1) / m;
-    floats_ = (tiles_ + 1) / 2 * 2 * plane_channels;
-    row_pixels_ = floats_ / plane_channels * m + g_.kernel_width - 1;
+    floats_ = tiles_ * plane_channels;
+    row_pixels_ = tiles_ * m + g_.kernel_width - 1;
     copies_ = g_.pad_left != 0 || row_pixels_ > g_.width;
     out_pixels_ = task.pool ? task.pool->out_height * task.pool->out_width : g_.out_height * g_.out_width;
     if (!pools_tiles_) ring_ = m + (task.pool ? (std::min(g_.out_height, task.pool->window_height) + m - 2) / m * m : 0);
     place();
-    mask_.assign(at(planes_of(g_.filters) * 16), 0.0f);
-    for (Index k = 0; k < g_.filters; ++k) {
-      const std::uint32_t bits = ~0u;
-      for (Index twice = 0; twice < 2; ++twice) std::memcpy(&mask_[at(k / 8 * 16 + twice * 8 + k % 8)], &bits, sizeof bits);
-    }
+    mask_.assign(at(planes_of(g_.filters) * plane_channels), 0.0f);
+    const std::uint32_t bits = ~0u;
+    for (Index k = 0; k < g_.filters; ++k) std::memcpy(&mask_[at(k)], &bits, sizeof bits);
   }
 
   std::string describe() const override {
@@ -111,11 +109,11 @@ class WinogradConv final : public Conv {
   void place() {
     const Index in_planes = planes_of(g_.channels), out_planes = planes_of(g_.filters);
     reorders_in_ = (data_ ? task_.y : task_.x) == Layout::nchw, reorders_out_ = (data_ ? task_.x : task_.y) == Layout::nchw;
-    bias_at_ = space_.add(out_planes * 16);
+    bias_at_ = space_.add(out_planes * plane_channels);
     copy_at_ = space_.add(copies_ ? row_pixels_ * plane_channels : 0);
     transformed_at_ = space_.add(points_ * points_ * in_planes * floats_);
     v_at_ = space_.add(points_ * in_planes * floats_);
-    product_at_ = space_.add(points_ * 2 * floats_);
+    product_at_ = space_.add(points_ * floats_);
     back_at_ = space_.add(out_planes * points_ * m_ * floats_);
     ring_at_ = space_.add(out_planes * ring_ * floats_ * m_);
     image_at_ = space_.add(reorders_in_ ? in_planes * g_.height * g_.width * plane_channels : 0);
@@ -124,9 +122,8 @@ class WinogradConv final : public Conv {
   }
 
   void fill_bias(const float* bias, float* lanes) const {
-    std::fill_n(lanes, planes_of(g_.filters) * 16, 0.0f);
-    if (!task_.bias || bias == nullptr) return;
-    for (Index k = 0; k < g_.filters; ++k) lanes[k / 8 * 16 + k % 8] = lanes[k / 8 * 16 + 8 + k % 8] = bias[k];
+    std::fill_n(lanes, planes_of(g_.filters) * plane_channels, 0.0f);
+    if (task_.bias && bias != nullptr) std::copy_n(bias, g_.filters, lanes);
   }
 
   // A row of the padded input, of all planes, transformed along itself.
@@ -170,8 +167,8 @@ class WinogradConv final : public Conv {
     WinogradFinish f{};
     f.in = space + back_at_ + plane * points_ * m_ * floats_;
     f.floats = floats_;
-    f.bias = space + bias_at_ + plane * 16;
-    f.mask = mask_.data() + plane * 16;
+    f.bias = space + bias_at_ + plane * plane_channels;
+    f.mask = mask_.data() + plane * plane_channels;
     f.floor = task_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
     return f;
   }
@@ -182,7 +179,7 @@ class WinogradConv final : public Conv {
       const Index to = (p * tile_rows_ + tile_row) * tiles_ * plane_channels;
       f.out = out + to;
       f.positions = positions != nullptr ? positions + to : nullptr;
-      f.tiles = tiles_, f.row = tile_row * m_, f.width = g_.out_width;
+      f.row = tile_row * m_, f.width = g_.out_width;
       steps_.pool(f);
     }
   }

@@ -12,6 +12,12 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace wengert::direct::HWY_NAMESPACE {
+namespace winograd {
+
+// A pixel of nhwc8, or half of one.
+constexpr int width = lanes < 8 ? lanes : 8;
+using D = hn::FixedTag<float, width>;
+using V = hn::Vec<D>;
 
 // t = B'd
 HWY_INLINE void transform_input(const V (&x)[4], V (&t)[4]) {
@@ -79,6 +85,7 @@ HWY_INLINE void transform_output(const V (&s)[6], V (&y)[4]) {
   y[3] = hn::Add(hn::MulAdd(hn::Set(d, 8.0f), far_odd, odd), s[5]);
 }
 
+}  // namespace winograd
 }  // namespace wengert::direct::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -7,15 +7,14 @@
 
 namespace wengert::direct {
 
-// Values of a row of tiles lie as (tile, 8 channels), `floats` in all: an even number of tiles, so that 16 lanes fit; what the last
-// holds may be any bits. `points` is n = m + r - 1, the side of an input tile.
+// Values of a row of tiles lie as (tile, 8 channels), `floats` in all. `points` is n = m + r - 1, the side of an input tile.
 struct WinogradRow {
   Index floats;
   Index in_planes, out_planes;      // of 8 channels
   const float* const* transformed;  // its n input rows, each (n, in_planes, floats), transformed along the row
   const float* w;                   // pack()ed
   float* v;                         // (n, in_planes, floats)
-  float* product;                   // (n, 2, floats)
+  float* product;                   // (n, floats)
   float* out;                       // (out_planes, n, m, floats): transformed back along the columns
 };
 
@@ -23,18 +22,17 @@ struct WinogradRow {
 struct WinogradFinish {
   const float* in;          // (n, m, floats)
   Index floats;
-  const float* bias;        // 16: twice those of the plane
-  const float* mask;        // 16: all bits set where a lane is a filter
+  const float* bias;        // 8
+  const float* mask;        // 8: all bits set where a lane is a filter
   float floor;              // 0 for ReLU, else -infinity
   float* out;               // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
   Index pitch;
   std::int32_t* positions;  // of a pool, or null
-  Index tiles, row, width;  // of a pool: tiles that it has, the first row and the width of what it pools
+  Index row, width;         // of a pool: the first row and the width of what it pools
 };
 
 // Functions of one tile size, of the target that was current when they were picked.
 struct WinogradSteps {
-  Index lanes;
   // Filters as multiply-adds read them, from plain w (filters, channels, r, r), or from that of the gradient of x: with filters and channels
   // in each other's place, and every tap at the other end.
   void (*pack)(const float* w, Index channels, Index filters, bool data, float* packed);
