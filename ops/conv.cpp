@@ -180,14 +180,16 @@ FusedConv plain_conv(const Attributes& attributes) {
 const Op& conv2d_op() {
   static const Op op = make_conv<Role::y>("convolution (cross-correlation) of x with w",
                                           {plain_kernel<naive::conv2d>(), workspace_kernel<matrix::conv2d, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv)});
+                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv),
+                                           winograd_conv_kernel(ConvRole::forward, plain_conv)});
   return op;
 }
 
 const Op& conv2d_data_op() {
   static const Op op = make_conv<Role::x>("y convolved fully with the flipped w: the gradient of conv2d by x",
                                           {plain_kernel<naive::conv2d_data>(), workspace_kernel<matrix::conv2d_data, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv)});
+                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv),
+                                           winograd_conv_kernel(ConvRole::data, plain_conv)});
   return op;
 }
 

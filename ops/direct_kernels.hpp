@@ -22,6 +22,8 @@ struct FusedConv {
 enum class ConvRole : std::uint8_t { forward, data, weight };
 // `read` takes the FusedConv from the op's own attributes.
 Kernel direct_conv_kernel(ConvRole role, FusedConv (*read)(const Attributes&));
+// Forward and data, where it is faster than the direct kernel.
+Kernel winograd_conv_kernel(ConvRole role, FusedConv (*read)(const Attributes&));
 
 // A function of each element of inputs of one shape, whatever the layout; `elements` counts padding lanes too. `keeps_zero`: zeros give zero.
 using ElementwiseRun = std::function<void(const KernelCall& call, Index elements)>;

@@ -60,7 +60,7 @@ plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const 
   const Catalogue* const catalogue = tape.catalogue() != nullptr ? tape.catalogue() : options.catalogue;
   for (Step& step : graph.steps) step.op = catalogue != nullptr ? &catalogue->resolve(*step.op) : step.op;
   plan::prune(graph);
-  const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct";
+  const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct" || options.kernels.backend == "winograd";
   if (ours) plan::fuse(graph, options.fusions);
   else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
   plan::chunk(graph, options.chunk > 0 ? options.chunk : chunk_size(std::max<Index>(graph.batch, 1)));

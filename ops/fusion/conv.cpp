@@ -73,7 +73,7 @@ const Op& conv_forward_op() {
       const ConvGeometry& g = conv.geometry;
       return conv.pool ? query.shape(0)[0] * g.filters * g.out_height * g.out_width * size_of(query.dtype(0)) : Index{0};
     };
-    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused)};
+    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused), winograd_conv_kernel(ConvRole::forward, read_fused)};
     made.samples = [] {
       const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options, bool bias, bool relu, std::optional<Pool2dOptions> pool) {
         FusedConv conv;
@@ -111,7 +111,7 @@ const Op& conv_data_op() {
                         std::transform(gate, gate + call.output(0).elements(), x, x, [](T open, T value) { return open <= T(0) ? T(0) : value; });
                       });
                     }),
-                    direct_conv_kernel(ConvRole::data, read_fused)};
+                    direct_conv_kernel(ConvRole::data, read_fused), winograd_conv_kernel(ConvRole::data, read_fused)};
     made.samples = [] {
       const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options) {
         FusedConv conv;
