@@ -38,8 +38,9 @@ class OnePixelConv final : public Conv {
   // Whether the numbers of all weights are exact in f32, which the maps below are made with.
   static bool serves(const ConvTask& task) {
     const ConvGeometry& g = task.geometry;
-    return task.direction != ConvTask::Direction::forward && g.groups == 1 && task.x == Layout::nhwc8 && task.y == Layout::nhwc8 && g.out_height * g.out_width == 1 &&
-           g.height * g.width > 1 && g.pad_top + g.pad_left == 0 && planes_of(g.filters) * planes_of(g.channels) * g.kernel_height * g.kernel_width < 100000;
+    if (task.direction == ConvTask::Direction::forward || task.x != Layout::nhwc8 || task.y != Layout::nhwc8) return false;
+    if (g.groups != 1 || g.out_height * g.out_width != 1 || g.height * g.width == 1 || g.pad_top + g.pad_left != 0) return false;
+    return planes_of(g.filters) * planes_of(g.channels) * g.kernel_height * g.kernel_width < 100000;
   }
 
   std::string describe() const override { return fmt::format("{}, {} images a product", inner_->describe(), images_at_once); }
@@ -70,10 +71,11 @@ class OnePixelConv final : public Conv {
       };
       clear(y, planes_of(g.filters));
       for (Index i = 0; i < count; ++i)
-        for (Index p = 0; p < planes_of(g.filters); ++p) copy_pixel(call.y + (n + i) * y_image + p * plane_channels, y + (p * images_at_once + i) * plane_channels);
+        for (Index p = 0; p < planes_of(g.filters); ++p)
+          copy_pixel(call.y + (n + i) * y_image + p * plane_channels, y + (p * images_at_once + i) * plane_channels);
       if (weight_) {
         clear(x, blocks());
-        for (Index i = 0; i < count; ++i) for_each_block(call.x + (n + i) * image, x + i * plane_channels, [](const float* in, float* block) { copy_pixel(in, block); });
+        for (Index i = 0; i < count; ++i) for_each_block(call.x + (n + i) * image, x + i * plane_channels, &copy_pixel);
         inner_->run(product);
         for (Index k = 0; k < partial_floats(); ++k) call.out[k] += sums[k];
         continue;
@@ -118,14 +120,16 @@ class OnePixelConv final : public Conv {
   // Both maps are found by sending numbers instead of values through the inner kernel.
   void map_weights() {
     const std::vector<Index> at = product_weights();
-    std::vector<float> numbers(static_cast<std::size_t>(task_.geometry.filters * blocks() * plane_channels)), packed(static_cast<std::size_t>(inner_->packed_floats()));
+    std::vector<float> numbers(static_cast<std::size_t>(task_.geometry.filters * blocks() * plane_channels));
+    std::vector<float> packed(static_cast<std::size_t>(inner_->packed_floats()));
     for (std::size_t i = 0; i < at.size(); ++i) numbers[static_cast<std::size_t>(at[i])] = static_cast<float>(i + 1);
     inner_->pack(numbers.data(), packed.data());
     for (const float number : packed) source_.push_back(static_cast<std::int32_t>(number) - 1);
   }
   void map_sums() {
     const std::vector<Index> at = product_weights();
-    std::vector<float> numbers(static_cast<std::size_t>(inner_->partial_floats())), w(static_cast<std::size_t>(task_.geometry.filters * blocks() * plane_channels));
+    std::vector<float> numbers(static_cast<std::size_t>(inner_->partial_floats()));
+    std::vector<float> w(static_cast<std::size_t>(task_.geometry.filters * blocks() * plane_channels));
     std::vector<float> bias(static_cast<std::size_t>(task_.geometry.filters));
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
     inner_->finish(numbers.data(), w.data(), bias.data());
