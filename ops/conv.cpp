@@ -139,6 +139,8 @@ std::vector<std::pair<ConvGeometry, Index>> sample_geometries() {
       {6, {2, 3, 3}, {4, 2, 3, 3}, {}},
       {2, {1, 5, 5}, {2, 1, 2, 2}, {4, 1, Padding2d::sides(0, 0, 3, 3)}},
       {0, {2, 4, 4}, {3, 2, 3, 3}, {}},
+      {3, {8, 8, 9}, {8, 8, 3, 3}, {1, 1, Padding2d::same()}},  // large enough for Winograd's algorithm
+      {2, {8, 12, 13}, {9, 8, 5, 5}, {}},
   };
   std::vector<std::pair<ConvGeometry, Index>> result;
   for (const Case& c : cases) result.emplace_back(resolve(c.options, Shape{c.n, c.x[0], c.x[1], c.x[2]}, c.w), c.n);

@@ -51,6 +51,7 @@ direct::ConvCall call_of(ConvRole role, const FusedConv& conv, const KernelCall&
 // A backend's kernels for the triple.
 struct Family {
   const char* backend;
+  bool exact;
   std::string (*refuse)(const direct::ConvTask& task);
   std::unique_ptr<const direct::Conv> (*make)(const direct::ConvTask& task);
 };
@@ -141,6 +142,7 @@ void run_plain(const Family& family, ConvRole role, const FusedConv& conv, const
 Kernel conv_kernel(const Family& family, ConvRole role, FusedConv (*read)(const Attributes&)) {
   Kernel kernel;
   kernel.backend = family.backend;
+  kernel.exact = family.exact;
   kernel.dtypes = {DType::f32};
   kernel.run = [family, role, read](const KernelCall& call) { run_plain(family, role, read(call.attributes), call); };
   kernel.refuse = [family, role, read](const OpQuery& query) {
@@ -178,8 +180,8 @@ std::string refuse_winograd(const direct::ConvTask& task) {
 }
 std::unique_ptr<const direct::Conv> make_winograd(const direct::ConvTask& task) { return direct::make_winograd(task, tile_of(task)); }
 
-constexpr Family direct_family{"direct", &direct::refuse_conv, &direct::make_conv};
-constexpr Family winograd_family{"winograd", &refuse_winograd, &make_winograd};
+constexpr Family direct_family{"direct", true, &direct::refuse_conv, &direct::make_conv};
+constexpr Family winograd_family{"winograd", false, &refuse_winograd, &make_winograd};
 
 }  // namespace
 

@@ -70,7 +70,7 @@ void add_bench_predict(CLI::App& bench, int& status) {
   sub->add_option("--batch", a->batch, "Images a call, default 1")->check(whole_number(1));
   sub->add_option("--steps", a->steps, "Timed calls, default 200")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct");
+  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
