@@ -56,8 +56,9 @@ int run(const StepArguments& a) {
                                    {"kernel", a.kernel}, {"steps", a.steps}};
     print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name, milliseconds * middle, a.steps,
-                           milliseconds * least, static_cast<double>(a.batch) / middle, a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name,
+                           milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle, a.batch,
+                           a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
   }
   return success;
 }
