@@ -10,10 +10,15 @@
 
 namespace wengert {
 
+namespace plan {
+struct Tuning;
+}
+
 struct Context {
   bool recording = true;
   KernelChoice choice = {};
   std::shared_ptr<Executor> executor = {};   // null: one worker
+  std::shared_ptr<const plan::Tuning> tuning = {};  // for plans of inference
   const Catalogue* catalogue = nullptr;      // of a reverse sweep, for its calls on values that are on no tape
   bool flush_denormals = true;
   bool training = false;                     // layers such as dropout and batch norm act as in training

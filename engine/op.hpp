@@ -109,6 +109,8 @@ struct Op {
   std::function<std::vector<Var>(const VjpCall&)> vjp = {};
   std::function<BatchEffect(const BatchQuery&)> batch = {};
   std::vector<Kernel> kernels = {};  // naive first, best last
+  // Floating-point operations of one call's convolution or matrix product, a multiply and an add counted as two; absent: not counted.
+  std::function<double(const OpQuery&)> flops = {};
   std::function<std::vector<Sample>()> samples = {};
 
   const Kernel* kernel(const std::string& backend) const;  // null where it has none of that backend

@@ -158,6 +158,7 @@ Op make_conv(const char* summary, std::vector<Kernel> kernels) {
   op.shapes = conv_shapes<produced>;
   op.vjp = conv_vjp<produced>;
   op.batch = conv_batch<produced>;
+  op.flops = [](const OpQuery& query) { return query.attributes.as<ConvAttributes>().geometry.flops(query.shape(0)[0]); };
   op.kernels = std::move(kernels);
   op.samples = [] {
     std::vector<Sample> samples;

@@ -143,6 +143,10 @@ Op make_matmul() {
   };
   op.vjp = matmul_vjp;
   op.batch = matmul_batch;
+  op.flops = [](const OpQuery& query) {
+    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    return 2.0 * static_cast<double>(g.batch * g.rows) * static_cast<double>(g.inner * g.columns);
+  };
   op.kernels = {matmul_kernel<naive::matmul>("naive"), matmul_kernel<blas::matmul>("matrix"), direct_matmul_kernel()};
   op.sliced = true;
   op.samples = [] {

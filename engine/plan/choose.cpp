@@ -37,6 +37,7 @@ class Choice {
       s += static_cast<StepId>(graph_.steps.size() - before);  // reorders went in front of it
     }
     for (const ValueId id : graph_.outputs) want_plain_output(id);
+    if (tuning_ != nullptr && kernels_.backend.empty()) graph_.note("choose", fmt::format("the tuning file knows {} of {} steps", tuned_, asked_));
   }
 
  private:
@@ -72,36 +73,34 @@ class Choice {
       if (layouts.back() == Layout::winners) capacity = graph_.value(input).capacity;
     }
     Step& step = graph_.step(id);
-    const PlanQuery query{{step.attributes, specs}, layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step), step.extent == Extent::whole};
+    PlanQuery query{{step.attributes, specs}, layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step), step.extent == Extent::whole};
+    const std::vector<const Kernel*> list = candidates(step, query);
+    if (const Layout* const tuned = tuned_layout(step, query); tuned != nullptr) query.wanted = *tuned;
+    const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
     std::string refusals;
-    for (const Kernel* kernel : candidates(step, query)) {
-      const auto decline = [&](const std::string& reason) { refusals += fmt::format("{}{}: {}", refusals.empty() ? "; not " : ", ", kernel->backend, reason); };
-      const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
-      if (!kernel->dtypes.empty() && std::find(kernel->dtypes.begin(), kernel->dtypes.end(), dtype) == kernel->dtypes.end()) {
-        decline(std::string("it does not take ") + name(dtype));
-        continue;
-      }
-      if (const std::string reason = kernel->refuse ? kernel->refuse(query) : ""; !reason.empty()) {
-        decline(reason);
-        continue;
-      }
-      Preparation ready;
-      if (kernel->prepare && reorder_ != nullptr) ready = kernel->prepare(query);
-      else ready.kernel = std::make_unique<PlainKernel>(*kernel, query);
+    for (const Kernel* kernel : list) {
+      Preparation ready = offer(*kernel, query, dtype, reorder_ != nullptr);
       if (!ready.kernel) {
-        decline(ready.refusal);
+        refusals += fmt::format("{}{}: {}", refusals.empty() ? "; not " : ", ", kernel->backend, ready.refusal);
         continue;
       }
       step.kernel = kernel;
       step.prepared = std::move(ready.kernel);
+      if (kernel != list.front()) step.why = "the next best";
       step.why += refusals;
       return arrange(id);
     }
     fail(step.text() + " has no kernel that takes it" + refusals);
   }
 
+  // The tuning's layout for the first output, where a plan may choose it.
+  const Layout* tuned_layout(const Step& step, const PlanQuery& query) const {
+    const bool free = kernels_.backend.empty() && tuning_ != nullptr && step.prefer == Layout::nchw && !graph_.value(step.outputs[0]).wanted;
+    return free ? tuning_->find_layout(tuning_key(step, query)) : nullptr;
+  }
+
   // Kernels in the order in which they are tried.
-  std::vector<const Kernel*> candidates(Step& step, const PlanQuery& query) const {
+  std::vector<const Kernel*> candidates(Step& step, const PlanQuery& query) {
     std::vector<const Kernel*> list;
     for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) list.push_back(&*kernel);
     const auto first = [&](const std::string& backend, const std::string& why) {
@@ -115,8 +114,9 @@ class Choice {
     if (!kernels_.backend.empty()) {
       if (first(kernels_.backend, "asked for") && !kernels_.fall_back) list.resize(1);
     } else if (tuning_ != nullptr) {
-      if (const std::string* winner = tuning_->find(tuning_key(step, query))) first(*winner, "fastest in the tuning file");
+      if (const std::string* winner = tuning_->find(tuning_key(step, query)); winner != nullptr && first(*winner, "fastest in the tuning file")) ++tuned_;
     }
+    ++asked_;
     return list;
   }
 
@@ -175,6 +175,7 @@ class Choice {
     step.inputs = {from};
     step.name = reader.name;
     step.site = reader.site;
+    step.backward = reader.backward;
     step.why = fmt::format("{} to {}", name(graph_.value(from).layout), name(layout));
     step.extent = with_maker ? Extent::chunk : reader.extent == Extent::whole ? Extent::whole : Extent::chunk;
     step.level = with_maker ? maker->level : reader.level;
@@ -216,10 +217,20 @@ class Choice {
   const KernelChoice& kernels_;
   const Op* reorder_;
   const Tuning* tuning_;
+  Index tuned_ = 0, asked_ = 0;  // steps that the tuning knows, of all that kernels were chosen for
   std::vector<std::pair<std::pair<ValueId, Layout>, ValueId>> reordered_;
 };
 
 }  // namespace
+
+Preparation offer(const Kernel& kernel, const PlanQuery& query, DType dtype, bool layouts) {
+  if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) {
+    return {nullptr, std::string("it does not take ") + name(dtype)};
+  }
+  if (std::string reason = kernel.refuse ? kernel.refuse(query) : ""; !reason.empty()) return {nullptr, std::move(reason)};
+  if (kernel.prepare && layouts) return kernel.prepare(query);
+  return {std::make_unique<PlainKernel>(kernel, query), {}};
+}
 
 std::string tuning_key(const Step& step, const OpQuery& query) {
   std::string key = step.op->name;

@@ -81,6 +81,7 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
     step.attributes = node.attributes;
     step.name = node.name;
     step.site = node.site;
+    step.backward = node.origin >= 0;
     for (const Node::Input& input : node.inputs) step.inputs.push_back(made[static_cast<std::size_t>(input.node)][static_cast<std::size_t>(input.output)]);
     for (std::size_t o = 0; o < node.outputs.size(); ++o) {
       Value value;
@@ -89,6 +90,7 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
       value.output = static_cast<int>(o);
       value.batched = ((node.batched >> o) & 1u) != 0;
       value.name = node.name;
+      value.backward = step.backward;
       value.node = id;
       value.node_output = static_cast<int>(o);
       step.outputs.push_back(static_cast<ValueId>(values.size()));
@@ -164,6 +166,7 @@ StepId Graph::insert(StepId before, Step made, const std::vector<Spec>& output_s
     output.output = static_cast<int>(o);
     output.batched = mask != 0 && ((effect.carried >> o) & 1u) != 0;
     output.name = made.name;
+    output.backward = made.backward;
     made.outputs.push_back(static_cast<ValueId>(values.size()));
     values.push_back(std::move(output));
   }
@@ -179,6 +182,7 @@ StepId Graph::insert(StepId before, Step made, const std::vector<Spec>& output_s
 
 void Graph::replace(ValueId from, ValueId to) {
   for (Step& step : steps) std::replace(step.inputs.begin(), step.inputs.end(), from, to);
+  value(to).backward = value(from).backward;  // a fused step may make values of both passes
   if (!value(from).wanted) return;
   std::replace(outputs.begin(), outputs.end(), from, to);
   value(from).wanted = false;

@@ -39,6 +39,7 @@ struct Value {
   int output = 0;                    // which of that step's
   bool batched = false;              // carries the batch on axis 0
   bool wanted = false;               // read by the plan's user
+  bool backward = false;             // made by a reverse sweep
   std::string name = {};
   Tensor constant = {};              // source constant
   std::optional<Parameter> parameter = {};
@@ -72,6 +73,7 @@ struct Step {
   Site site = {};
   std::string fusion = {};           // the rule that made it
   bool alive = true;
+  bool backward = false;             // recorded by a reverse sweep; a fused step is what its anchor was
   Layout prefer = Layout::nchw;      // of output 0, where a rule knows its readers
 
   BatchEffect effect = {};           // chunk pass

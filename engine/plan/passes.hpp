@@ -28,6 +28,8 @@ void chunk(Graph& graph, Index chunk_images);
 // `kernels` is what the user asked for; `tuning` may be null.
 // The key of a step in a tuning file.
 std::string tuning_key(const Step& step, const OpQuery& query);
+// A kernel made ready for a call of a plan, or its reason why not; one that knows no plans (or with `layouts` false) runs on plain values.
+Preparation offer(const Kernel& kernel, const PlanQuery& query, DType dtype, bool layouts = true);
 void choose(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning);
 
 // 5. Gives every value its place in one of three arenas, by liveness.

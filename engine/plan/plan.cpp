@@ -126,7 +126,18 @@ class Plan::Body {
   Index bytes() const {
     return arenas_.batch + arenas_.partials + static_cast<Index>(workers_.size()) * (arenas_.scratch + arenas_.workspace);
   }
-  void trace(std::vector<TraceEvent>* events) { trace_ = events; }
+  void trace(std::vector<TraceEvent>* events) {
+    trace_ = events;
+    trace_count_ = 0;
+  }
+  std::size_t events_per_run() const {
+    std::size_t events = 0;
+    for (const Level& level : program_.levels) {
+      events += level.chunk_calls.size() * static_cast<std::size_t>(graph_.chunks());
+      for (const Task& task : level.tasks) events += task.count;
+    }
+    return events;
+  }
 
   View input(const Var& variable) {
     const ValueId id = graph_.find(variable);
@@ -140,6 +151,11 @@ class Plan::Body {
     const ValueId id = graph_.outputs[index];
     const Value& value = graph_.value(id);
     return {address_[static_cast<std::size_t>(id)], value.spec.shape, value.spec.dtype, Layout::nchw};
+  }
+
+  View view(ValueId id) const {
+    const Value& value = graph_.value(id);
+    return {address_[static_cast<std::size_t>(id)], value.spec.shape, value.spec.dtype, value.layout, value.capacity};
   }
 
   void run() {
@@ -289,7 +305,7 @@ class Plan::Body {
       arguments.slice = more;
       step.prepared->run(arguments);
     }
-    if (trace_ != nullptr) record({&step, worker_index, chunk, begin, now()});
+    if (trace_ != nullptr) record({&step, nullptr, worker_index, chunk, begin, now()});
   }
 
   static constexpr Index slot_alignment = 64;
@@ -391,7 +407,7 @@ class Plan::Body {
       sum_tree<float>(chunks, [&](Index chunk) { return reinterpret_cast<float*>(slot(step, chunk)); }, 0, floats);
       step.prepared->finish(reinterpret_cast<const float*>(slot(step, 0)), {outputs, call.outputs});
     }
-    if (trace_ != nullptr) record({nullptr, worker_index, -1, begin, now()});
+    if (trace_ != nullptr) record({nullptr, &step, worker_index, -1, begin, now()});
   }
 
   void copy_to_parameter(const Call& call) {
@@ -474,10 +490,12 @@ double Plan::item(std::size_t index) const {
   return visit_any(view.dtype, [&](auto zero) { return static_cast<double>(*view.read<decltype(zero)>()); });
 }
 
+View Plan::view(ValueId id) const { return body_->view(id); }
 const plan::Graph& Plan::graph() const { return body_->graph(); }
 const plan::Arenas& Plan::arenas() const { return body_->arenas(); }
 Index Plan::barriers() const { return body_->barriers(); }
 Index Plan::bytes() const { return body_->bytes(); }
 void Plan::trace(std::vector<TraceEvent>* events) { body_->trace(events); }
+std::size_t Plan::events_per_run() const { return body_->events_per_run(); }
 
 }  // namespace wengert

@@ -23,6 +23,7 @@ struct PlanOptions {
 // What ran when: one entry a step and chunk.
 struct TraceEvent {
   const plan::Step* step = nullptr;                   // null: summing partial results
+  const plan::Step* sums = nullptr;                   // then those of this step
   int worker = 0;
   Index chunk = -1;                                   // -1: the whole batch
   std::int64_t begin = 0, end = 0;                    // nanoseconds of the steady clock
@@ -51,12 +52,16 @@ class Plan {
   Tensor value(std::size_t index) const;               // a copy
   double item(std::size_t index) const;                // of a scalar
 
+  // Where a value of the graph lies between runs: inputs, constants, parameters (after a run). data is null for what lies in a worker's scratch.
+  View view(plan::ValueId id) const;
+
   const plan::Graph& graph() const;
   const plan::Arenas& arenas() const;
   Index barriers() const;
   Index bytes() const;                                 // of all its memory, over all workers
-  // From now on every run adds to `events` (up to its capacity, so that nothing is allocated); null stops it.
+  // From now on every run fills the next of `events`, as far as there are any: nothing is allocated. null stops it.
   void trace(std::vector<TraceEvent>* events);
+  std::size_t events_per_run() const;
 
  private:
   class Body;

@@ -23,6 +23,12 @@ Shape conv_result(const FusedConv& conv, Index n) {
 }
 Shape filter_shape(const ConvGeometry& g) { return {g.filters, g.group_channels(), g.kernel_height, g.kernel_width}; }
 
+Op make_conv_op(const char* name, const char* summary, int min_inputs, int max_inputs) {
+  Op op = make_op(name, summary, min_inputs, max_inputs);
+  op.flops = [](const OpQuery& query) { return query.attributes.as<FusedConv>().geometry.flops(query.shape(0)[0]); };  // images stand first
+  return op;
+}
+
 template <class T>
 void add_channels(const View& y, const T* bias, bool relu) {
   const Index channels = y.shape[1], pixels = y.shape[2] * y.shape[3];
@@ -58,7 +64,7 @@ void naive_forward(const KernelCall& call) {
 
 const Op& conv_forward_op() {
   static const Op op = [] {
-    Op made = make_op("conv2d_fused", "conv2d, then bias, max pool (positions before the ReLU) and ReLU as asked for", 2, 3);
+    Op made = make_conv_op("conv2d_fused", "conv2d, then bias, max pool (positions before the ReLU) and ReLU as asked for", 2, 3);
     made.shapes = [](const OpQuery& query) {
       const auto& conv = query.attributes.as<FusedConv>();
       const Shape y = conv_result(conv, query.shape(0)[0]);
@@ -100,7 +106,7 @@ const Op& conv_forward_op() {
 
 const Op& conv_data_op() {
   static const Op op = [] {
-    Op made = make_op("conv2d_data_gate", "conv2d_data, then zero where the gate is not positive", 3, 3);
+    Op made = make_conv_op("conv2d_data_gate", "conv2d_data, then zero where the gate is not positive", 3, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[2]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b101 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.kernels = {naive_kernel([](const KernelCall& call) {
@@ -130,7 +136,7 @@ const Op& conv_data_op() {
 
 const Op& conv_weight_op() {
   static const Op op = [] {
-    Op made = make_op("conv2d_weight_bias", "conv2d_weight, and the sum of y over images and pixels beside it", 2, 2);
+    Op made = make_conv_op("conv2d_weight_bias", "conv2d_weight, and the sum of y over images and pixels beside it", 2, 2);
     made.shapes = [](const OpQuery& query) {
       const ConvGeometry& g = query.attributes.as<FusedConv>().geometry;
       return std::vector<Spec>{{filter_shape(g), query.dtype(0)}, {{1, g.filters, 1, 1}, query.dtype(0)}};

@@ -29,6 +29,8 @@ MatmulGeometry forward_geometry(const Shape& x, const Shape& w) {
   return g;
 }
 
+double product_flops(Index rows, Index inner, Index columns) { return 2.0 * static_cast<double>(rows) * static_cast<double>(inner * columns); }
+
 Kernel direct_kernel(void (*run)(const KernelCall&)) {
   Kernel kernel;
   kernel.backend = "direct";
@@ -56,6 +58,7 @@ const Op& linear_op() {
     Op made = make_op("linear_fused", "x w^T, then bias and ReLU as asked for", 2, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0], query.shape(1)[0]}, query.dtype(0)}}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b01 ? BatchEffect::per_image() : BatchEffect::mixes(); };
+    made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[1], query.shape(1)[0]); };
     made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_forward<decltype(zero)>(call); }); }),
                     direct_kernel([](const KernelCall& call) {
                       const auto& a = call.attributes.as<LinearAttributes>();
@@ -81,6 +84,7 @@ const Op& linear_data_op() {
     Op made = make_op("linear_data_gate", "y w, then zero where the gate is not positive", 3, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[2]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b101 ? BatchEffect::per_image() : BatchEffect::mixes(); };
+    made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[0], query.shape(1)[1]); };
     made.kernels = {naive_kernel([](const KernelCall& call) {
                       MatmulGeometry g;
                       g.rows = call.input(0).shape[0], g.inner = call.input(1).shape[0], g.columns = call.input(1).shape[1];
@@ -164,6 +168,9 @@ const Op& linear_adam_op() {
     made.sliced = true;
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0], query.inputs[1], query.inputs[2]}; };
     made.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
+    made.flops = [](const OpQuery& query) {
+      return product_flops(query.shape(UpdateInput::y)[0], query.shape(UpdateInput::y)[1], query.shape(UpdateInput::x)[1]);
+    };
     Kernel direct = direct_kernel([](const KernelCall& call) { PreparedUpdate::run_rows(call, 0, call.input(0).shape[0]); });
     direct.prepare = [](const PlanQuery& query) -> Preparation { return {std::make_unique<PreparedUpdate>(query.shape(0)[0]), {}}; };
     made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_update<decltype(zero)>(call); }); }),

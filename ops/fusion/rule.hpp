@@ -38,6 +38,7 @@ inline Step make_step(const Op& op, Attributes attributes, std::vector<ValueId> 
   step.inputs = std::move(inputs);
   step.name = like.name;
   step.site = like.site;
+  step.backward = like.backward;
   step.fusion = std::move(rule);
   return step;
 }

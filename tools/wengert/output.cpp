@@ -24,6 +24,16 @@ void print_line(const std::string& text) {
 
 void warn(const std::string& text) { std::fputs(("wengert: warning: " + text + '\n').c_str(), stderr); }
 
+std::string dot_quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') result += '\\';
+    if (letter == '\n') result += "\\n";
+    else result += letter;
+  }
+  return result + "\"";
+}
+
 void flush_output() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail_output();
 }

@@ -12,6 +12,9 @@ void print_line(const std::string& text);
 // A line on standard error; nothing is said where that fails.
 void warn(const std::string& text);
 
+// A text between double quotes in Graphviz' DOT; a newline breaks the line.
+std::string dot_quoted(const std::string& text);
+
 // Writes what is still buffered. Throws Error where that, or any writing before, has failed.
 void flush_output();
 

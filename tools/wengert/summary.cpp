@@ -1,6 +1,5 @@
 // wengert summary: a model script's layers with output shapes, parameters, FLOPs and kernels, and its graph as DOT.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,7 +13,6 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/models/script.hpp>
-#include <wengert/ops/conv.hpp>
 
 #include "command.hpp"
 #include "data.hpp"
@@ -42,16 +40,11 @@ std::vector<Spec> input_specs(const Tape& tape, const Node& node) {
   return specs;
 }
 
-// Of convolutions and matrix products, a multiply and an add counted as two; for the whole batch.
+// For the whole batch.
 double flops_of(const Tape& tape, const Node& node) {
-  if (node.attributes.holds<ConvAttributes>()) return node.attributes.as<ConvAttributes>().geometry.flops(output_shape(node)[0]);
-  if (node.op->name != "matmul") return 0;
-  // |a| = M K, |b| = K N, |c| = M N give K, transposed or not.
-  const auto matrix = [](const Shape& shape) { return static_cast<double>(shape.elements(shape.rank() - 2, shape.rank())); };
+  if (!node.op->flops) return 0;
   const std::vector<Spec> specs = input_specs(tape, node);
-  const Shape c = output_shape(node);
-  const double inner = std::sqrt(matrix(specs[0].shape) * matrix(specs[1].shape) / matrix(c));
-  return 2.0 * static_cast<double>(c.elements()) * inner;
+  return node.op->flops({node.attributes, specs});
 }
 
 std::string kernel_of(const Tape& tape, const Node& node, const KernelChoice& choice) {
@@ -163,25 +156,14 @@ void print_json(const Summary& summary) {
                   {"flops", summary.flops}, {"layers", layers}}));
 }
 
-// A text between double quotes in DOT; \n within breaks the line.
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char letter : text) {
-    if (letter == '"' || letter == '\\') result += '\\';
-    if (letter == '\n') result += "\\n";
-    else result += letter;
-  }
-  return result + "\"";
-}
-
 void print_dot(const Summary& summary) {
-  print_line("digraph " + quoted(summary.script.name) + " {\n  node [shape=box, style=rounded];");
+  print_line("digraph " + dot_quoted(summary.script.name) + " {\n  node [shape=box, style=rounded];");
   for (Index id = 0; id < summary.tape.size(); ++id) {
     const Node& node = summary.tape.node(id);
     const bool leaf = node.op->kernels.empty();
     const std::string title = leaf ? node.name : node.name.empty() ? node.op->name : node.op->name + " " + node.name;
     const char* const style = is_parameter(node) ? ", style=filled, fillcolor=lightgrey" : leaf ? ", style=bold" : "";
-    print_line(fmt::format("  n{} [label={}{}];", id, quoted(title + "\n" + shape_text(node)), style));
+    print_line(fmt::format("  n{} [label={}{}];", id, dot_quoted(title + "\n" + shape_text(node)), style));
     for (const Node::Input& input : node.inputs) print_line(fmt::format("  n{} -> n{};", input.node, id));
   }
   print_line("}");
