@@ -42,7 +42,7 @@ Evaluation evaluate(const Model& model, const Dataset& set, bool eager) {
   if (set.classes > model.classes()) {
     fail(fmt::format("[evaluate] wanted labels in [0,{}), the set has {} classes", model.classes(), set.classes));
   }
-  constexpr Index batch = 250;
+  constexpr Index batch = evaluation_batch;
   const auto classes = static_cast<std::size_t>(model.classes());
   Evaluation result;
   result.images = set.size();

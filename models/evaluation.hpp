@@ -18,7 +18,9 @@ struct Evaluation {
   double precision(Index label) const;  // of the images taken for a class, the fraction that is; NaN where there is none
 };
 
-// On the calling thread's executor and kernel choice; planned, or op by op where `eager`. Throws Error where the images or classes of the set
+constexpr Index evaluation_batch = 250;  // images that evaluate() runs at a time
+
+// On the calling thread's executor, with its kernel choice and tuning; planned, or op by op where `eager`. Throws Error where the images or classes of the set
 // do not fit the model.
 Evaluation evaluate(const Model& model, const Dataset& set, bool eager = false);
 

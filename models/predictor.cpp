@@ -5,7 +5,17 @@
 
 namespace wengert {
 
-Predictor::Predictor(const Model& model, Index batch) : Predictor(model, batch, plan_options(Context::current().choice, Context::current().executor)) {}
+namespace {
+
+PlanOptions options_of(const Context& context) {
+  PlanOptions options = plan_options(context.choice, context.executor);
+  options.tuning = context.tuning;
+  return options;
+}
+
+}  // namespace
+
+Predictor::Predictor(const Model& model, Index batch) : Predictor(model, batch, options_of(Context::current())) {}
 
 Predictor::Predictor(const Model& model, Index batch, PlanOptions options) {
   const Scope scope;

@@ -8,7 +8,7 @@ namespace wengert {
 
 class Predictor {
  public:
-  // Runs on the calling thread's executor and kernel choice at the time of the call.
+  // Runs on the calling thread's executor, with its kernel choice and tuning, at the time of the call.
   Predictor(const Model& model, Index batch);
   Predictor(const Model& model, Index batch, PlanOptions options);
 

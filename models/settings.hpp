@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -62,6 +63,11 @@ struct RateGroup {
   double factor = 1.0;
 };
 
+namespace plan {
+struct Tuning;
+}
+class Trace;
+
 struct TrainerOptions {
   Index batch = 64;
   int threads = 0;                       // 0: all
@@ -70,6 +76,8 @@ struct TrainerOptions {
   bool eager = false;                    // run each op as it is recorded, instead of one plan a batch size
   Schedule schedule = {};
   std::vector<RateGroup> rate_groups = {};
+  std::shared_ptr<const plan::Tuning> tuning = {};  // of plans: models/tuning_file.hpp
+  std::shared_ptr<Trace> trace = {};     // of the first planned steps: models/trace.hpp
 };
 
 struct FitOptions {

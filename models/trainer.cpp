@@ -15,6 +15,7 @@
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/models/files/safetensors.hpp>
+#include <wengert/models/trace.hpp>
 #include <wengert/models/training_step.hpp>
 #include <wengert/models/update.hpp>
 #include <wengert/ops/arithmetic.hpp>
@@ -107,7 +108,11 @@ struct Trainer::State {
       for (const Parameter& parameter : parameters) known.push_back(parameter.trainable());
     }
     std::unique_ptr<TrainingStep>& plan = plans[count];
-    if (!plan) plan = std::make_unique<TrainingStep>(model, update, count, options.seed, plan_options(KernelChoice::parse(options.kernel), executor));
+    if (!plan) {
+      PlanOptions made = plan_options(KernelChoice::parse(options.kernel), executor);
+      made.tuning = options.tuning;
+      plan = std::make_unique<TrainingStep>(model, update, count, options.seed, std::move(made));
+    }
     return *plan;
   }
 
@@ -115,16 +120,21 @@ struct Trainer::State {
   TrainingStep::Result train(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill) {
     if (options.eager) return train_eagerly(count, fill);
     TrainingStep& plan = plan_for(count);
+    Trace* const trace = options.trace && !options.trace->full() ? options.trace.get() : nullptr;
+    const std::int64_t from = trace != nullptr ? Trace::now() : 0;
     fill(plan.images().write<float>(), plan.labels().write<std::int32_t>());
     TrainingStep::Result result;
+    if (trace != nullptr) trace->begin(plan.plan(), from);
     try {
       result = plan.run(step + 1, rate());
     } catch (const Error& error) {
+      if (trace != nullptr) plan.plan().trace(nullptr);
       if (std::string(error.what()).find("not finite") == std::string::npos) throw;
       train_eagerly(count, fill);  // parameters are as before: this finds the first node that is not finite, and throws
       throw;
     }
     ++step;
+    if (trace != nullptr) trace->end(plan.plan(), step);
     return result;
   }
 
@@ -195,6 +205,7 @@ double Trainer::step(const Tensor& images, const Tensor& labels) {
 Evaluation Trainer::evaluate(const Dataset& set) const {
   ExecutorScope on(state_->executor);
   Context::current().choice = KernelChoice::parse(state_->options.kernel);
+  Context::current().tuning = state_->options.tuning;
   return wengert::evaluate(state_->model, set, state_->options.eager);
 }
 
@@ -298,12 +309,24 @@ constexpr const char* epoch_loss_key = "wengert.epoch_loss";
 constexpr const char* epoch_right_key = "wengert.epoch_right";
 constexpr const char* epoch_seen_key = "wengert.epoch_seen";
 
+// Kernels decide about the last bits. Empty without a tuning.
+std::string tuning_text(const plan::Tuning* tuning) {
+  if (tuning == nullptr) return {};
+  std::string all;
+  for (const auto& [key, kernel] : tuning->winner) {
+    const Layout* const layout = tuning->find_layout(key);
+    all += key + "=" + kernel + (layout != nullptr ? name(*layout) : "") + "\n";
+  }
+  return fmt::format("{:016x}", hash_name(all));
+}
+
 // What must be the same for a training to go on exactly, and what is carried over.
 std::map<std::string, std::string> checked_settings(const TrainerOptions& options, const Update& update) {
   return {{batch_key, std::to_string(options.batch)},
           {seed_key, std::to_string(options.seed)},
           {kernel_key, options.kernel},
           {execution_key, options.eager ? "eager" : "planned"},
+          {"wengert.tuning", tuning_text(options.tuning.get())},
           {"wengert.chunk", std::to_string(chunk_size(options.batch))},
           {"wengert.optimiser", update.describe()},
           {"wengert.schedule", options.schedule.describe()}};

@@ -53,7 +53,7 @@ with tempfile.TemporaryDirectory() as name:
     short = ["--examples", 600, "--epochs", 2, "--batch", 32]
 
     check(wengert("--version").stdout.strip() != "", "--version prints nothing")
-    for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench", "bench overhead", "bench conv",
+    for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "plan", "tune", "bench", "bench overhead", "bench conv",
                 "bench op", "bench step", "bench peak"):
         check_help(f"wengert {sub} --help", wengert(*sub.split(), "--help").stdout)
 

@@ -18,13 +18,14 @@
 #include "json.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "planned.hpp"
 
 namespace wengert::command {
 
 namespace {
 
 struct StepArguments {
-  std::string script = "mnist_cnn", data, kernel = "auto", target;
+  std::string script = "mnist_cnn", data, kernel = "auto", target, tuning;
   Index batch = 64, steps = 40, warm_up = 5;
   int threads = 0;
   bool json = false, eager = false;
@@ -39,6 +40,7 @@ int run(const StepArguments& a) {
   options.kernel = a.kernel;
   options.threads = a.threads;
   options.eager = a.eager;
+  options.tuning = open_tuning(a.tuning);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   std::vector<double> seconds;
   std::vector<Index> positions(static_cast<std::size_t>(a.batch));
@@ -78,6 +80,7 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
+  sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

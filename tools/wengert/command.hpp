@@ -18,6 +18,8 @@ void add_predict(CLI::App& app, int& status);
 void add_gradcheck(CLI::App& app, int& status);
 void add_ops(CLI::App& app, int& status);
 void add_summary(CLI::App& app, int& status);
+void add_plan(CLI::App& app, int& status);
+void add_tune(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 
 }  // namespace wengert::command

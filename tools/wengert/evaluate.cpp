@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <wengert/backends/tbb/executor.hpp>
+#include <wengert/engine/context.hpp>
 #include <wengert/models/evaluation.hpp>
 #include <wengert/models/saved.hpp>
 
@@ -14,13 +15,14 @@
 #include "data.hpp"
 #include "json.hpp"
 #include "options.hpp"
+#include "planned.hpp"
 
 namespace wengert::command {
 
 namespace {
 
 struct EvaluateArguments {
-  std::string model, script, data;
+  std::string model, script, data, tuning;
   int threads = 0;
   bool json = false, eager = false;
 };
@@ -51,6 +53,7 @@ void print_table(const Evaluation& e) {
 
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
+  Context::current().tuning = open_tuning(a.tuning);
   const Script script = script_of(a.model, a.script);
   const Model model = load_model(a.model, script);
   const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test), a.eager);
@@ -68,6 +71,7 @@ void add_evaluate(CLI::App& app, int& status) {
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
+  sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--eager", a->eager, "Run op by op, instead of a plan");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });

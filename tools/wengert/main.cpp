@@ -128,6 +128,8 @@ int main(int count, char** arguments) {
     command::add_gradcheck(app, status);
     command::add_ops(app, status);
     command::add_summary(app, status);
+    command::add_plan(app, status);
+    command::add_tune(app, status);
     command::add_bench(app, status);
     status = run(app, std::vector<std::string>(arguments + 1, arguments + count), status);
     command::flush_output();

@@ -17,6 +17,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/models/files/atomic_file.hpp>
 #include <wengert/models/saved.hpp>
+#include <wengert/models/trace.hpp>
 #include <wengert/models/trainer.hpp>
 
 #include "command.hpp"
@@ -24,6 +25,7 @@
 #include "history.hpp"
 #include "json.hpp"
 #include "options.hpp"
+#include "planned.hpp"
 
 namespace wengert::command {
 
@@ -32,7 +34,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 
 struct TrainArguments {
-  std::string script, data, kernel, out = "model.safetensors", history, resume;
+  std::string script, data, kernel, out = "model.safetensors", history, resume, tuning, trace;
   Index epochs = 0, batch = 0, examples = 0, validation = 0, steps = 0, patience = 0;
   double rate = 0;
   std::uint64_t seed = 0;
@@ -166,11 +168,20 @@ void catch_signals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+constexpr Index traced_steps = 200;  // an epoch of all of them would be a file that no viewer opens
+
 int run(const TrainArguments& a) {
   Script script = chosen_script(a);
   if (!a.resume.empty()) take_saved(read_metadata(a.resume), script);
   take_arguments(a, script);
   want_replaceable(a.out);
+  script.options.tuning = open_tuning(a.tuning);
+  if (!a.trace.empty()) {
+    if (script.options.eager) fail("[train] wanted a plan for --trace, got an eager training");
+    { const AtomicFile writable(a.trace); }
+    script.options.trace = std::make_shared<Trace>(traced_steps);
+  }
+  const std::shared_ptr<Trace> trace = script.options.trace;
   const Dataset set = open_dataset(a.data, script.data, Split::train);
   const Index epochs = script.fit.epochs;
   const FitOptions fit = script.fit;
@@ -216,12 +227,14 @@ int run(const TrainArguments& a) {
   }
   progress.clear();
   trainer.save(a.out);
+  if (trace) trace->save(a.trace);
   if (a.json) {
     nlohmann::json out = {{"model", a.out}, {"steps", trainer.steps()}, {"stopped", result.stopped}, {"epochs", nlohmann::json::array()}};
     for (const EpochReport& epoch : result.epochs) out["epochs"].push_back(as_json(epoch));
     print_line(json_text(out, -1));
   } else if (lines) {
     say(fmt::format("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps()));
+    if (trace) say(fmt::format("wrote {}: a trace of the first {} of {} steps\n", a.trace, trace->steps(), result.steps));
   }
   if (history) history->finish();
   return success;
@@ -250,6 +263,8 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--out", a->out, "File of the trained model, default model.safetensors");
   sub->add_option("--history", a->history, "File for one JSON line an epoch");
   sub->add_option("--resume", a->resume, "Saved training to continue exactly");
+  sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
+  sub->add_option("--trace", a->trace, fmt::format("File for a trace of the first {} steps, to be opened in ui.perfetto.dev", traced_steps));
   sub->add_option("--steps", a->steps, "Stop after N steps")->check(whole_number(0));
   sub->add_flag("--json", a->json, "Print JSON");
   sub->add_flag("--quiet", a->quiet, "Print nothing");

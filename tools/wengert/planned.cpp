@@ -1,0 +1,48 @@
+#include "planned.hpp"
+
+#include <chrono>
+
+#include <wengert/backends/tbb/executor.hpp>
+#include <wengert/models/tuning_file.hpp>
+#include <wengert/ops/fusion/fusions.hpp>
+
+#include "data.hpp"
+#include "output.hpp"
+
+namespace wengert::command {
+
+Planned::Planned(const PlanRequest& request)
+    : script_(open_script(request.script)),
+      kernel_(request.kernel),
+      batch_(request.batch > 0 ? request.batch : script_.options.batch),
+      executor_(tbb_executor(request.threads)),
+      model_(script_.network, script_.input, script_.text),
+      update_(script_.optimiser, script_.options.rate_groups) {
+  model_.initialise(script_.options.seed);
+  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning);
+  PlanOptions made = options(tuning);
+  const auto start = std::chrono::steady_clock::now();
+  if (request.inference) inference_ = std::make_unique<Predictor>(model_, batch_, std::move(made));
+  else training_ = std::make_unique<TrainingStep>(model_, update_, batch_, script_.options.seed, std::move(made));
+  milliseconds_ = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::unique_ptr<TrainingStep> Planned::another(std::shared_ptr<const plan::Tuning> tuning) {
+  return std::make_unique<TrainingStep>(model_, update_, batch_, script_.options.seed, options(std::move(tuning)));
+}
+
+PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
+  PlanOptions options = plan_options(KernelChoice::parse(kernel_), executor_);
+  options.tuning = std::move(tuning);
+  return options;
+}
+
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path) {
+  if (path.empty()) return nullptr;
+  TuningFile file = read_tuning(path);
+  if (file.tuning) return std::make_shared<const plan::Tuning>(std::move(*file.tuning));
+  warn(file.refusal + "; kernels are chosen without it");
+  return nullptr;
+}
+
+}  // namespace wengert::command

@@ -1,0 +1,316 @@
+// wengert tune: times every kernel and layout for the steps of a model's plans on this machine, and writes the fastest to a file for --tuning.
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <set>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/structural.hpp>
+#include <wengert/models/evaluation.hpp>
+#include <wengert/models/files/atomic_file.hpp>
+#include <wengert/models/tuning_file.hpp>
+
+#include "bench.hpp"
+#include "command.hpp"
+#include "data.hpp"
+#include "options.hpp"
+#include "output.hpp"
+#include "planned.hpp"
+#include "trial.hpp"
+
+namespace wengert::command {
+
+namespace {
+
+struct Arguments : PlanRequest {
+  std::string data, out = "tuning.json";
+  int rounds = 15;
+};
+
+// Admitted are kernels that differ from naive by at most this part of its largest value; f32 sums of some thousand terms differ by 1e-6, those of
+// Winograd's algorithm by 1e-5.
+constexpr double bound = 1e-4;
+constexpr double clearly = 0.97;      // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
+constexpr double far_behind = 8;      // times the fastest: timed once, and out
+constexpr Index warm_up_steps = 20;   // so that ReLUs and winners are as in a training
+
+// Real images, or random ones where the data set's are of another shape.
+class Images {
+ public:
+  Images(const Arguments& arguments, const Script& script, const Model& model) : classes_(model.classes()) {
+    set_ = open_dataset(arguments.data, script.data, Split::train);
+    real_ = set_.image() == model.image() && set_.classes <= classes_;
+    if (!real_) warn("no images " + model.image().text() + " at hand: kernels are timed on random ones");
+  }
+
+  void fill(Index step, const View& images, std::int32_t* labels) const {
+    const Index count = images.shape[0];
+    if (real_) {
+      std::vector<Index> positions(static_cast<std::size_t>(count));
+      for (Index i = 0; i < count; ++i) positions[static_cast<std::size_t>(i)] = (step * count + i) % set_.size();
+      return set_.gather(positions.data(), count, images.write<float>(), labels);
+    }
+    constexpr std::uint32_t factor = 1664525, offset = 1013904223;  // Numerical Recipes' generator
+    auto state = static_cast<std::uint32_t>(step);
+    for (Index i = 0; i < images.elements(); ++i) {
+      state = state * factor + offset;
+      images.write<float>()[i] = static_cast<float>(state >> 8) * 0x1p-24f;
+    }
+    for (Index i = 0; i < count; ++i) labels[i] = static_cast<std::int32_t>((step + i) % classes_);
+  }
+
+ private:
+  Dataset set_;
+  Index classes_;
+  bool real_ = false;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+
+// One call on every worker at once, or one call over the whole batch cut in slices: as a plan runs it.
+void run_once(const Trial& trial, Executor& executor) {
+  if (!trial.whole()) {
+    if (executor.workers() == 1) return trial.run(0);
+    return executor.run(executor.workers(), [&](Index task, int) { trial.run(static_cast<int>(task)); });
+  }
+  if (executor.workers() == 1 || trial.slices() == 1) return trial.run(0);
+  executor.run(trial.slices(), [&](Index slice, int) { trial.run_slice(slice); });
+}
+
+// A candidate of one step, with the trial that times it.
+struct Candidate {
+  TuningCandidate row;
+  std::unique_ptr<Trial> trial;
+  bool admitted() const { return row.refusal.empty(); }
+};
+
+class StepTuner {
+ public:
+  StepTuner(const Replay& replay, const plan::Step& step, Executor& executor, int rounds) : step_(step), executor_(executor), asked_(replay, step) {
+    collect(replay);
+    compare(replay);
+    time(rounds);
+  }
+
+  TuningEntry entry() const {
+    TuningEntry entry{asked_.key(), step_.text()};
+    for (const Candidate& candidate : candidates_) entry.candidates.push_back(candidate.row);
+    const Candidate& best = winner(entry.reason);
+    entry.usual = step_.kernel->backend;
+    entry.winner = best.row.kernel;
+    if (best.row.layout != default_layout()) entry.layout = best.row.layout;
+    return entry;
+  }
+
+ private:
+  Layout default_layout() const { return asked_.graph.value(step_.outputs[0]).layout; }
+  bool is_default(const Candidate& candidate) const { return candidate.row.kernel == step_.kernel->backend && candidate.row.layout == default_layout(); }
+
+  // A plan may choose the layout of what nobody outside reads and no rule has settled.
+  std::vector<Layout> layouts(const Kernel& kernel) const {
+    const plan::Value& value = asked_.graph.value(step_.outputs[0]);
+    if (step_.prefer != Layout::nchw) return {step_.prefer};
+    if (!kernel.prepare || value.wanted || value.spec.shape.rank() != 4) return {Layout::nchw};
+    return {Layout::nhwc8, Layout::nchw};
+  }
+
+  void collect(const Replay& replay) {
+    for (auto kernel = step_.op->kernels.rbegin(); kernel != step_.op->kernels.rend(); ++kernel) {
+      for (const Layout wanted : layouts(*kernel)) {
+        Candidate candidate{{kernel->backend, wanted}, std::make_unique<Trial>(replay, step_, *kernel, wanted, executor_.workers())};
+        candidate.row.refusal = candidate.trial->refusal();
+        if (candidate.admitted()) candidate.row.layout = candidate.trial->layout();
+        const auto same = [&](const Candidate& other) { return other.row.kernel == candidate.row.kernel && other.row.layout == candidate.row.layout; };
+        if (std::none_of(candidates_.begin(), candidates_.end(), same)) candidates_.push_back(std::move(candidate));
+      }
+    }
+  }
+
+  void compare(const Replay& replay) {
+    const Kernel& kernel = step_.op->kernels.front();
+    Trial naive(replay, step_, kernel, Layout::nchw, 1, true);
+    if (!naive.refusal().empty()) fail(step_.text() + " has no naive kernel to compare with: " + naive.refusal());
+    naive.run(0);
+    const std::vector<Tensor> wanted = naive.plain_outputs();
+    for (Candidate& candidate : candidates_) {
+      if (!candidate.admitted() || candidate.row.kernel == kernel.backend) continue;
+      candidate.trial->run(0);
+      candidate.row.error = error_between(candidate.trial->plain_outputs(), wanted);
+      if (candidate.row.error <= bound) continue;
+      candidate.row.refusal = fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, bound);
+    }
+  }
+
+  void time(int rounds) {
+    double fastest = std::numeric_limits<double>::infinity();
+    for (Candidate& candidate : candidates_) {
+      if (!candidate.admitted()) continue;
+      run_once(*candidate.trial, executor_);
+      const auto start = std::chrono::steady_clock::now();
+      run_once(*candidate.trial, executor_);
+      candidate.row.seconds = seconds_since(start);
+      fastest = std::min(fastest, candidate.row.seconds);
+    }
+    std::vector<Candidate*> close;
+    std::vector<std::function<void()>> bodies;
+    for (Candidate& candidate : candidates_) {
+      if (!candidate.admitted() || candidate.row.seconds > far_behind * fastest) continue;
+      close.push_back(&candidate);
+      bodies.push_back([this, &candidate] { run_once(*candidate.trial, executor_); });
+    }
+    if (bodies.size() < 2) return;
+    const std::vector<Timing> timings = time_in_turn(bodies, rounds);
+    for (std::size_t i = 0; i < close.size(); ++i) close[i]->row.seconds = timings[i].median;
+  }
+
+  const Candidate& winner(std::string& reason) const {
+    const Candidate *best = nullptr, *usual = nullptr;
+    for (const Candidate& candidate : candidates_) {
+      if (!candidate.admitted()) continue;
+      if (best == nullptr || candidate.row.seconds < best->row.seconds) best = &candidate;
+      if (is_default(candidate)) usual = &candidate;
+    }
+    if (best == nullptr) fail(step_.text() + " has no kernel that agrees with naive");
+    if (usual == nullptr || best == usual) {
+      reason = "the fastest";
+      return *best;
+    }
+    if (best->row.seconds < clearly * usual->row.seconds) {
+      reason = fmt::format("the fastest; a plan took {} {} without a tuning", usual->row.kernel, name(usual->row.layout));
+      return *best;
+    }
+    reason = "what a plan takes anyway, and the fastest within 3%";
+    return *usual;
+  }
+
+  const plan::Step& step_;
+  Executor& executor_;
+  StepQuery asked_;
+  std::vector<Candidate> candidates_;
+};
+
+void tune_steps(const Plan& plan, Executor& executor, int rounds, TuningReport& report) {
+  const Replay replay(plan);
+  std::set<std::string> known;
+  for (const TuningEntry& entry : report.entries) known.insert(entry.key);
+  for (const plan::Step& step : replay.graph().steps) {
+    if (!step.alive || step.op->alias || step.attributes.holds<AssignAttributes>() || step.op->kernels.size() < 2) continue;
+    if (!known.insert(StepQuery(replay, step).key()).second) continue;
+    report.entries.push_back(StepTuner(replay, step, executor, rounds).entry());
+  }
+}
+
+// Whole steps with and without the winners, in turns, training under way.
+void compare_plans(Planned& planned, const Images& images, double rate, TuningReport& report) {
+  const auto tuning = std::make_shared<const plan::Tuning>(tuning_of(report));
+  const std::unique_ptr<TrainingStep> tuned = planned.another(tuning);
+  Index step = warm_up_steps;
+  const auto turn = [&](TrainingStep& plan) {
+    images.fill(step, plan.images(), plan.labels().write<std::int32_t>());
+    const auto start = std::chrono::steady_clock::now();
+    plan.run(++step, rate);
+    return seconds_since(start);
+  };
+  constexpr int rounds = 41;
+  std::vector<double> before, after;
+  turn(*tuned);
+  for (int round = 0; round < rounds; ++round) {
+    before.push_back(turn(planned.training()));
+    after.push_back(turn(*tuned));
+  }
+  report.seconds_before = median(before);
+  report.seconds_after = median(after);
+  const auto changed = std::count_if(report.entries.begin(), report.entries.end(), [](const TuningEntry& entry) { return entry.changes(); });
+  constexpr double slower = 1.01;
+  report.verdict = fmt::format("{} of {} steps take another kernel or layout", changed, report.entries.size());
+  if (changed == 0 || report.seconds_after <= slower * report.seconds_before) return;
+  report.verdict = fmt::format("{} of {} steps alone were faster otherwise, the whole was not: all keep what a plan takes anyway", changed,
+                               report.entries.size());
+  for (TuningEntry& entry : report.entries) {
+    if (!entry.changes()) continue;
+    entry.reason = fmt::format("what a plan takes anyway; {} was faster alone, but the whole step was not", entry.winner);
+    entry.winner = entry.usual;
+    entry.layout.reset();
+  }
+}
+
+// What `wengert evaluate` runs.
+void tune_evaluation(const Arguments& arguments, const Images& images, TuningReport& report) {
+  PlanRequest request = arguments;
+  request.inference = true;
+  request.batch = evaluation_batch;
+  const Planned planned(request);
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(evaluation_batch));
+  images.fill(0, planned.inference().images(), labels.data());
+  planned.inference().run();
+  tune_steps(planned.plan(), *planned.executor(), arguments.rounds, report);
+}
+
+TuningReport tune(const Arguments& arguments) {
+  Planned planned(arguments);
+  const Images images(arguments, planned.script(), planned.model());
+  const double rate = rate_of(planned.script().optimiser);
+  for (Index step = 0; step < warm_up_steps; ++step) {
+    TrainingStep& training = planned.training();
+    images.fill(step, training.images(), training.labels().write<std::int32_t>());
+    training.run(step + 1, rate);
+  }
+  TuningReport report;
+  report.machine = TuningMachine::here();
+  report.script = planned.script().name;
+  report.batch = planned.batch();
+  report.chunk = planned.plan().graph().chunk;
+  report.threads = planned.workers();
+  report.bound = bound;
+  tune_steps(planned.plan(), *planned.executor(), arguments.rounds, report);
+  compare_plans(planned, images, rate, report);
+  tune_evaluation(arguments, images, report);
+  return report;
+}
+
+void print(const TuningReport& report, const std::string& out) {
+  print_line(fmt::format("{}, batch {} in chunks of {}, {} thread{}, {} on {}", report.script, report.batch, report.chunk, report.threads,
+                         report.threads == 1 ? "" : "s", report.machine.target, report.machine.processor));
+  Table table({"step", "kernel", "layout", "time", "error"}, {3, 4});
+  for (const TuningEntry& entry : report.entries) {
+    for (const TuningCandidate& candidate : entry.candidates) {
+      const std::string title = &candidate == &entry.candidates.front() ? entry.step : "";
+      const bool admitted = candidate.refusal.empty(), won = admitted && candidate.kernel == entry.winner;
+      table.add({title, (won ? "* " : "  ") + candidate.kernel, name(candidate.layout), admitted ? time_text(candidate.seconds) : "refused",
+                 admitted ? fmt::format("{:.0e}", candidate.error) : ""});
+    }
+  }
+  print_line(table.text());
+  const std::string before = time_text(report.seconds_before), after = time_text(report.seconds_after);
+  print_line("* taken. A whole training step: " + before + " without the file, " + after + " with it: " + report.verdict);
+  print_line("wrote " + out + ", with the reasons");
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, int& status) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* sub = app.add_subcommand("tune", "Time every kernel and layout for a model's steps on this machine, for --tuning of the other commands");
+  sub->add_option("script", a->script, "The model script, a TOML file; a name finds one of the installed scripts")->required()->type_name("SCRIPT.toml");
+  sub->add_option("--batch", a->batch, "Images a step, default the script's; another batch wants another file")->check(whole_number(1));
+  sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
+  sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
+  sub->add_option("--rounds", a->rounds, "Timed turns of each kernel, default 15")->check(whole_number(1));
+  sub->add_option("--out", a->out, "File to write, default tuning.json");
+  sub->footer(
+      "Admitted are kernels whose results differ from the naive kernel's by at most 1e-4 of its largest value.\n"
+      "Example:\n  wengert tune mnist_cnn.toml --out here.json && wengert train mnist_cnn.toml --tuning here.json");
+  sub->callback([a, &status] {
+    { const AtomicFile writable(a->out); }  // refused now, not at the end
+    const TuningReport report = tune(*a);
+    write_tuning(a->out, report);
+    print(report, a->out);
+    status = success;
+  });
+}
+
+}  // namespace wengert::command
