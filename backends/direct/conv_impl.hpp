@@ -36,7 +36,7 @@ std::unique_ptr<const Conv> make_grouped_conv(const ConvTask& task);
 // Each channel a group of one filter; in planes of 8, from a dense y, without pool.
 std::unique_ptr<const Conv> make_depthwise_conv(const ConvTask& task);
 
-// Data and weight where the output is one pixel, in planes of 8, from a dense y.
+// Data where the output is one pixel, in full planes of 8, from a dense y.
 bool has_one_pixel(const ConvTask& task);
 std::unique_ptr<const Conv> make_one_pixel_conv(const ConvTask& task);
 
