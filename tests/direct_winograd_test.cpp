@@ -28,7 +28,7 @@ struct Tiles {
 };
 constexpr Tiles all_tiles[] = {{2, 5, 3326}, {2, 3, 64}, {4, 3, 2304}};
 
-// Values beyond which a kernel may read, but not write: sentinels with `behind` NaN.
+// A task with everything it needs.
 struct Case {
   ConvTask task = {};
   Index m = 2, images = 1;
@@ -158,7 +158,8 @@ Outcome run(const Case& c) {
             c.task.pool ? c.task.pool->out_height * c.task.pool->out_width : forward ? c.result_pixels() : c.image_pixels()};
   o.out = Floats(test::size_in(o.layout, c.images, o.channels, o.pixels), std::numeric_limits<float>::quiet_NaN());
   o.positions = Integers(o.out.size(), -1);
-  const Floats x = test::laid_out(c.task.x, c.images, g.channels, c.image_pixels(), c.x), y = test::laid_out(c.task.y, c.images, g.filters, c.result_pixels(), c.y);
+  const Floats x = test::laid_out(c.task.x, c.images, g.channels, c.image_pixels(), c.x);
+  const Floats y = test::laid_out(c.task.y, c.images, g.filters, c.result_pixels(), c.y);
   const Floats gate = test::laid_out(c.task.x, c.images, g.channels, c.image_pixels(), c.gate);
   direct::ConvCall call;
   call.images = c.images, call.w = packed.data(), call.out = o.out.data(), call.workspace = workspace.data();
@@ -184,19 +185,20 @@ void check(const Case& c, double bound) {
   for (Index n = 0; n < c.images; ++n)
     for (Index k = 0; k < (got.layout == Layout::nchw ? got.channels : (got.channels + 7) / 8 * 8); ++k)
       for (Index p = 0; p < got.pixels; ++p) {
+        const auto place = [&] { return c.text() + ": image " + std::to_string(n) + ", channel " + std::to_string(k) + ", pixel " + std::to_string(p); };
         const Index at = test::place(got.layout, got.channels, got.pixels, n, k, p), plain = (n * got.channels + k) * got.pixels + p;
         const double value = static_cast<double>(got.out[at]);
         if (k >= got.channels) {
-          if (value != 0) FAIL(c.text() << ": padding lane of image " << n << ", channel " << k << ", pixel " << p << " is " << value);
+          if (value != 0) FAIL(place() << ": a padding lane is " << value);
           continue;
         }
         const double expected = c.task.relu ? std::max(0.0, element(want, plain)) : element(want, plain);
-        if (!(std::abs(value - expected) <= bound)) FAIL(c.text() << ": image " << n << ", channel " << k << ", pixel " << p << ": wanted " << expected << ", got " << value);
+        if (!(std::abs(value - expected) <= bound)) FAIL(place() << ": wanted " << expected << ", got " << value);
         if (!c.task.pool) continue;
         const Index best = positions[static_cast<std::size_t>(plain)], chosen = got.positions[at];
         const bool near = chosen >= 0 && chosen < c.result_pixels() &&
                           element(dense, (n * g.filters + k) * c.result_pixels() + chosen) >= element(want, plain) - 2 * bound;
-        if (bound == 0 ? chosen != best : !near) FAIL(c.text() << ": position of image " << n << ", channel " << k << ", pixel " << p << ": wanted " << best << ", got " << chosen);
+        if (bound == 0 ? chosen != best : !near) FAIL(place() << ": wanted position " << best << ", got " << chosen);
       }
 }
 

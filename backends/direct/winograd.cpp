@@ -39,7 +39,8 @@ ConvGeometry as_forward(const ConvTask& task) {
 }
 
 bool covers_tiles(const std::optional<PoolGeometry>& pool) {
-  return pool && pool->window_height == 2 && pool->window_width == 2 && pool->stride_height == 2 && pool->stride_width == 2 && pool->pad_top == 0 && pool->pad_left == 0;
+  if (!pool || pool->pad_top != 0 || pool->pad_left != 0) return false;
+  return pool->window_height == 2 && pool->window_width == 2 && pool->stride_height == 2 && pool->stride_width == 2;
 }
 
 class WinogradConv final : public Conv {
