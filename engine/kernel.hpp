@@ -87,6 +87,7 @@ struct Kernel {
   std::function<std::string(const OpQuery&)> refuse = {};         // the reason why not, or empty; absent: takes everything
   std::function<Index(const OpQuery&)> workspace = {};            // bytes for one call on inputs of these sizes; absent: none
   std::function<Preparation(const PlanQuery&)> prepare = {};      // for plans; absent: `run` on plain values
+  bool exact = true;                                              // sums of products of small integers come out exactly
 };
 
 }  // namespace wengert

@@ -38,7 +38,7 @@ namespace {
 std::mutex backends_mutex;
 
 std::vector<std::string>& backends() {
-  static std::vector<std::string> names = {"naive", "matrix", "im2col"};
+  static std::vector<std::string> names = {"naive", "matrix", "im2col", "direct", "winograd"};
   return names;
 }
 

@@ -13,10 +13,13 @@ namespace wengert {
 struct Parameter::State {
   std::string name;
   Role role;
-  Initial initial;
+  Initial initial_value;
   Tensor value;
   std::uint64_t version = 0;
   bool frozen = false;
+  bool initial = true;  // nobody has set it since it was initialised
+
+  void draw(std::uint64_t seed);
 };
 
 Initial Initial::he_uniform(Index fan_in) { return uniform(std::sqrt(6.0 / static_cast<double>(fan_in))); }
@@ -25,7 +28,7 @@ Initial Initial::glorot_uniform(Index fan_in, Index fan_out) { return uniform(st
 
 Parameter::Parameter(std::string name, const Shape& shape, Initial initial, Role role)
     : state_(std::make_shared<State>(State{std::move(name), role, initial, Tensor::declared({shape, DType::f32})})) {
-  initialise(0);
+  state_->draw(0);
 }
 
 const std::string& Parameter::name() const { return state_->name; }
@@ -42,24 +45,31 @@ void Parameter::set_value(Tensor value) {
   }
   value.view();  // throws where it is only declared
   state_->value = std::move(value);
-  ++state_->version;
+  changed();
 }
 
 void Parameter::own() { state_->value.mutable_view(); }
-void Parameter::changed() { ++state_->version; }
+void Parameter::changed() {
+  state_->initial = false;
+  ++state_->version;
+}
 
-void Parameter::initialise(std::uint64_t seed, bool keep_set) {
-  if (keep_set && state_->version > 0) return;
-  const Initial initial = state_->initial;
-  const Shape shape = state_->value.shape();
-  if (initial.kind == Initial::Kind::constant) {
-    state_->value = Tensor::full(shape, initial.value);
+void Parameter::State::draw(std::uint64_t seed) {
+  const Shape shape = value.shape();
+  if (initial_value.kind == Initial::Kind::constant) {
+    value = Tensor::full(shape, initial_value.value);
   } else {
     std::vector<float> drawn(static_cast<std::size_t>(shape.elements()));
-    fill_uniform(random_stream(seed, name()), drawn, -initial.value, initial.value);
-    state_->value = Tensor::copy(drawn.data(), shape);
+    fill_uniform(random_stream(seed, name), drawn, -initial_value.value, initial_value.value);
+    value = Tensor::copy(drawn.data(), shape);
   }
-  state_->version = 0;
+}
+
+void Parameter::initialise(std::uint64_t seed, bool keep_set) {
+  if (keep_set && !state_->initial) return;
+  state_->draw(seed);
+  state_->initial = true;
+  ++state_->version;
 }
 
 Var Parameter::on(const At& x) const {

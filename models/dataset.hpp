@@ -31,8 +31,8 @@ struct Dataset {
 
 enum class Split : std::uint8_t { train, test };
 
-// A set in MNIST's four-file IDX form, plain or gzipped, of grey images or of images with channels (files/idx.hpp). Throws Error naming the file: missing or broken files, counts of images and labels
-// that differ, no images, a label above 255 classes.
+// A set in MNIST's four-file IDX form, plain or gzipped, of grey images or of images with channels (files/idx.hpp). Throws Error
+// naming the file: missing or broken files, counts of images and labels that differ, no images, a label above 255 classes.
 Dataset read_idx_dataset(const std::filesystem::path& folder, Split split);
 
 // Where the installed (or built) product keeps its data: share/wengert beside the library's folder. Throws Error where it is not found.

@@ -177,7 +177,8 @@ double Trainer::step(const Tensor& images, const Tensor& labels) {
   State& s = *state_;
   if (images.dtype() != DType::f32 || images.shape().rank() != s.model.image().rank() + 1 || labels.spec() != Spec{{images.shape()[0]}, DType::i32} ||
       !std::equal(s.model.image().begin(), s.model.image().end(), images.shape().begin() + 1)) {
-    fail("[train] wanted images f32 (N," + s.model.image().text().substr(1) + " and labels i32 (N), got " + images.spec().text() + " and " + labels.spec().text());
+    fail("[train] wanted images f32 (N," + s.model.image().text().substr(1) + " and labels i32 (N), got " + images.spec().text() + " and " +
+         labels.spec().text());
   }
   for (const std::int32_t label : labels.values<std::int32_t>()) {
     if (label < 0 || label >= s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), got {}", s.model.classes(), label));
@@ -210,7 +211,9 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   const Index used = options.examples == 0 ? all.size() : options.examples;
   if (options.validation >= used) fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
   if (all.image() != s.model.image()) fail("[train] wanted images " + s.model.image().text() + ", the set " + all.source + " has " + all.image().text());
-  if (all.classes > s.model.classes()) fail(fmt::format("[train] wanted labels in [0,{}), the set {} has {} classes", s.model.classes(), all.source, all.classes));
+  if (all.classes > s.model.classes()) {
+    fail(fmt::format("[train] wanted labels in [0,{}), the set {} has {} classes", s.model.classes(), all.source, all.classes));
+  }
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {

@@ -3,6 +3,7 @@
 #include <wengert/backends/naive/pool.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/support.hpp>
 
@@ -83,8 +84,8 @@ Op make_average_pool2d_data() {
   return op;
 }
 
-const Op& average_pool2d_op() { static const Op op = make_average_pool2d(); return op; }
-const Op& average_pool2d_data_op() { static const Op op = make_average_pool2d_data(); return op; }
+const Op& average_pool2d_op() { static const Op op = with_kernel(make_average_pool2d(), direct_pool_kernel(direct_average_pool)); return op; }
+const Op& average_pool2d_data_op() { static const Op op = with_kernel(make_average_pool2d_data(), direct_pool_kernel(direct_average_pool_data)); return op; }
 
 Var pool(const At& x, const PoolGeometry& g) { return apply(average_pool2d_op(), PoolAttributes{g}, x); }
 

@@ -5,17 +5,13 @@
 #include <wengert/backends/naive/batch_norm.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/ops/arithmetic.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/support.hpp>
 
 namespace wengert {
 
 namespace {
-
-struct BatchNormAttributes {
-  double epsilon = 1e-5;
-  std::string describe() const { return fmt::format("epsilon {:g}", epsilon); }
-};
 
 // (C) as (C,1,...), which broadcasts against x (N,C,...).
 Var per_channel(const At& values, const Shape& x) {
@@ -81,7 +77,9 @@ Op make_batch_norm() {
   op.kernels = {naive_kernel([](const KernelCall& call) {
     naive::batch_norm(call.attributes.as<BatchNormAttributes>().epsilon, call.input(0), call.input(1), call.input(2), call.output(0),
                       call.output(1), call.output(2));
-  })};
+  }),
+                direct_batch_norm_kernel(false)};
+  op.sliced = true;
   op.samples = [] {
     const BatchNormAttributes attributes;
     return std::vector<Sample>{{attributes, {sample_images({9, 3, 2, 5}), sample_value({3}), sample_value({3})}},
@@ -95,6 +93,8 @@ Op make_batch_norm() {
 const Op& batch_norm_op() { static const Op op = make_batch_norm(); return op; }
 
 }  // namespace
+
+std::string BatchNormAttributes::describe() const { return fmt::format("epsilon {:g}", epsilon); }
 
 BatchNormResult batch_norm(const At& x, const Var& gamma, const Var& beta, double epsilon) {
   const std::vector<Var> outputs =

@@ -19,4 +19,9 @@ Var batch_norm_inference(const At& x, const Var& gamma, const Var& beta, const V
 
 std::vector<Op> batch_norm_ops();
 
+struct BatchNormAttributes {
+  double epsilon = 1e-5;
+  std::string describe() const;
+};
+
 }  // namespace wengert

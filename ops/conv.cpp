@@ -139,6 +139,8 @@ std::vector<std::pair<ConvGeometry, Index>> sample_geometries() {
       {6, {2, 3, 3}, {4, 2, 3, 3}, {}},
       {2, {1, 5, 5}, {2, 1, 2, 2}, {4, 1, Padding2d::sides(0, 0, 3, 3)}},
       {0, {2, 4, 4}, {3, 2, 3, 3}, {}},
+      {3, {8, 8, 9}, {8, 8, 3, 3}, {1, 1, Padding2d::same()}},  // large enough for Winograd's algorithm
+      {2, {8, 12, 13}, {9, 8, 5, 5}, {}},
   };
   std::vector<std::pair<ConvGeometry, Index>> result;
   for (const Case& c : cases) result.emplace_back(resolve(c.options, Shape{c.n, c.x[0], c.x[1], c.x[2]}, c.w), c.n);
@@ -180,14 +182,16 @@ FusedConv plain_conv(const Attributes& attributes) {
 const Op& conv2d_op() {
   static const Op op = make_conv<Role::y>("convolution (cross-correlation) of x with w",
                                           {plain_kernel<naive::conv2d>(), workspace_kernel<matrix::conv2d, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv)});
+                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv),
+                                           winograd_conv_kernel(ConvRole::forward, plain_conv)});
   return op;
 }
 
 const Op& conv2d_data_op() {
   static const Op op = make_conv<Role::x>("y convolved fully with the flipped w: the gradient of conv2d by x",
                                           {plain_kernel<naive::conv2d_data>(), workspace_kernel<matrix::conv2d_data, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv)});
+                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv),
+                                           winograd_conv_kernel(ConvRole::data, plain_conv)});
   return op;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include <wengert/backends/direct/elementwise.hpp>
+#include <wengert/backends/direct/matmul.hpp>
 #include <wengert/backends/geometry.hpp>
 #include <wengert/engine/op.hpp>
 
@@ -21,6 +22,8 @@ struct FusedConv {
 enum class ConvRole : std::uint8_t { forward, data, weight };
 // `read` takes the FusedConv from the op's own attributes.
 Kernel direct_conv_kernel(ConvRole role, FusedConv (*read)(const Attributes&));
+// Forward and data, where it is faster than the direct kernel.
+Kernel winograd_conv_kernel(ConvRole role, FusedConv (*read)(const Attributes&));
 
 // A function of each element of inputs of one shape, whatever the layout; `elements` counts padding lanes too. `keeps_zero`: zeros give zero.
 using ElementwiseRun = std::function<void(const KernelCall& call, Index elements)>;
@@ -28,5 +31,20 @@ Kernel direct_elementwise_kernel(ElementwiseRun run, bool keeps_zero);
 Kernel direct_unary_kernel(direct::Unary f);
 Kernel direct_binary_kernel(direct::Binary f, bool swapped = false);  // swapped: f(b, a)
 Kernel direct_add_kernel();                                           // also with one value a channel
+
+// Pooling in the layout in which the input lies.
+using DirectPool = void (*)(const KernelCall& call, Layout layout);
+void direct_max_pool(const KernelCall& call, Layout layout);
+void direct_average_pool(const KernelCall& call, Layout layout);
+void direct_average_pool_data(const KernelCall& call, Layout layout);
+Kernel direct_pool_kernel(DirectPool run, std::size_t outputs = 1);
+
+// Batch norm, x, gamma, beta -> y, mean, variance; or its gradient, x, gamma, mean, variance, dy -> dx, dgamma, dbeta (both (C)). The channels are
+// cut in slices for several workers.
+Kernel direct_batch_norm_kernel(bool gradient);
+
+direct::AdamStep direct_adam_step(const Attributes& attributes, float rate, float correction1, float correction2);
+Kernel direct_adam_kernel();
+Kernel direct_sgd_kernel();
 
 }  // namespace wengert

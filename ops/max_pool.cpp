@@ -4,6 +4,7 @@
 
 #include <wengert/backends/naive/pool.hpp>
 #include <wengert/engine/structural.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/index.hpp>
 #include <wengert/ops/support.hpp>
 
@@ -51,7 +52,7 @@ Op make_max_pool2d() {
   return op;
 }
 
-const Op& max_pool2d_op() { static const Op op = make_max_pool2d(); return op; }
+const Op& max_pool2d_op() { static const Op op = with_kernel(make_max_pool2d(), direct_pool_kernel(direct_max_pool, 2)); return op; }
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/support.hpp>
 
 namespace wengert {
@@ -71,7 +72,9 @@ const Op& adam_op() {
   static const Op op = [] {
     Op made = make_update("adam", "one step of Adam: the next p, m and v", 7);
     made.shapes = [](const OpQuery& query) { return update_shapes(query, 4, 3); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { adam_kernel<decltype(zero)>(call); }); })};
+    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { adam_kernel<decltype(zero)>(call); }); }),
+                    direct_adam_kernel()};
+    made.overwrites = 0b111;
     made.samples = [] {
       using Fill = SampleInput::Fill;
       const auto sample = [](const Shape& shape) {
@@ -90,7 +93,9 @@ const Op& sgd_op() {
   static const Op op = [] {
     Op made = make_update("sgd", "one step of SGD with momentum: the next p and velocity", 4);
     made.shapes = [](const OpQuery& query) { return update_shapes(query, 3, 2); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { sgd_kernel<decltype(zero)>(call); }); })};
+    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { sgd_kernel<decltype(zero)>(call); }); }),
+                    direct_sgd_kernel()};
+    made.overwrites = 0b11;
     made.samples = [] {
       const auto sample = [](const Shape& shape) {
         return Sample{SgdAttributes{0.9, 0.01}, {sample_value(shape), sample_value(shape), sample_value(shape), sample_value({}, SampleInput::Fill::positive)}};

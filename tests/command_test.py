@@ -53,7 +53,8 @@ with tempfile.TemporaryDirectory() as name:
     short = ["--examples", 600, "--epochs", 2, "--batch", 32]
 
     check(wengert("--version").stdout.strip() != "", "--version prints nothing")
-    for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench", "bench overhead", "bench conv", "bench op", "bench step", "bench peak"):
+    for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "bench", "bench overhead", "bench conv",
+                "bench op", "bench step", "bench peak"):
         check_help(f"wengert {sub} --help", wengert(*sub.split(), "--help").stdout)
 
     out = json.loads(wengert("train", *short, "--validation", 100, "--out", model, "--history", folder / "h.jsonl", "--json").stdout)
@@ -111,7 +112,8 @@ with tempfile.TemporaryDirectory() as name:
 
     # What a shell passes by mistake is refused with what was wanted.
     for value in ("abc", "1.5", "-1", "1e3", "99999999999999999999", "0x10", " 1", "5 "):
-        refused("train", "--epochs", value, "--out", rest, says=f"--epochs: wanted a whole number of at {'most 2147483648' if value[0] == '9' else 'least 0'}, got '{value}'")
+        bound = "most 2147483648" if value[0] == "9" else "least 0"
+        refused("train", "--epochs", value, "--out", rest, says=f"--epochs: wanted a whole number of at {bound}, got '{value}'")
     for value in ("nan", "inf", "0", "-1", "1e999", "fast"):
         refused("train", "--rate", value, "--out", rest, says=f"--rate: wanted a number above 0, got '{value}'")
     refused("train", "--seed", "-1", "--out", rest, says="--seed: wanted a whole number from 0 to 18446744073709551615, got '-1'")

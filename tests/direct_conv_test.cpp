@@ -85,7 +85,8 @@ void for_each_product(const ConvGeometry& g, Index images, const Body& body) {
                 const Index h = i * g.stride_height - g.pad_top + r * g.dilation_height, v = j * g.stride_width - g.pad_left + s * g.dilation_width;
                 if (h < 0 || h >= g.height || v < 0 || v >= g.width) continue;
                 const Index channel = k / g.group_filters() * g.group_channels() + c;
-                body(at(((n * g.channels + channel) * g.height + h) * g.width + v), at(((k * g.group_channels() + c) * g.kernel_height + r) * g.kernel_width + s),
+                body(at(((n * g.channels + channel) * g.height + h) * g.width + v),
+                     at(((k * g.group_channels() + c) * g.kernel_height + r) * g.kernel_width + s),
                      at(((n * g.filters + k) * g.out_height + i) * g.out_width + j));
               }
 }
@@ -177,7 +178,8 @@ void check_forward(const Case& c) {
   REQUIRE_MESSAGE(direct::refuse_conv(c.task).empty(), c.text() << ": " << direct::refuse_conv(c.task));
   const auto conv = direct::make_conv(c.task);
   const Index pixels = g.out_height * g.out_width, pooled = c.task.pool ? c.task.pool->out_height * c.task.pool->out_width : pixels;
-  const Buffer x = lay_out(c.task.x, c.images, g.channels, g.height * g.width, c.x), packed = packed_of(*conv, c.w), workspace(conv->workspace_floats(), sentinel);
+  const Buffer x = lay_out(c.task.x, c.images, g.channels, g.height * g.width, c.x), packed = packed_of(*conv, c.w);
+  const Buffer workspace(conv->workspace_floats(), sentinel);
   const Buffer out(c.images * floats_of(c.task.y, g.filters, pooled), sentinel), at_positions(c.images * floats_of(c.task.y, g.filters, pooled), sentinel);
   const std::vector<float> bias(c.bias.begin(), c.bias.end());
   ConvCall call;
@@ -193,8 +195,10 @@ void check_forward(const Case& c) {
     for (Index n = 0; n < c.images; ++n)
       for (Index k = 0; k < g.filters; ++k)
         for (Index p = 0; p < pooled; ++p) {
-          const std::int32_t expected = positions[at((n * g.filters + k) * pooled + p)], got = at_positions.positions()[index_of(c.task.y, g.filters, pooled, n, k, p)];
-          if (expected != got) FAIL(c.text() << ": position of image " << n << ", filter " << k << ", pixel " << p << ": wanted " << expected << ", got " << got);
+          const std::int32_t expected = positions[at((n * g.filters + k) * pooled + p)];
+          const std::int32_t got = at_positions.positions()[index_of(c.task.y, g.filters, pooled, n, k, p)];
+          if (expected != got)
+            FAIL(c.text() << ": position of image " << n << ", filter " << k << ", pixel " << p << ": wanted " << expected << ", got " << got);
         }
   }
   if (c.task.relu) clip(want);
@@ -228,7 +232,8 @@ void check_gradient(Case c) {
   REQUIRE_MESSAGE(direct::refuse_conv(c.task).empty(), c.text() << ": " << direct::refuse_conv(c.task));
   const auto conv = direct::make_conv(c.task);
   const Index pixels = g.height * g.width, filter = g.group_channels() * g.kernel_height * g.kernel_width;
-  const Buffer y = c.task.y == Layout::winners ? winners_of(c, {g.filters, c.task.capacity}) : lay_out(c.task.y, c.images, g.filters, g.out_height * g.out_width, c.y);
+  const Buffer y = c.task.y == Layout::winners ? winners_of(c, {g.filters, c.task.capacity})
+                                               : lay_out(c.task.y, c.images, g.filters, g.out_height * g.out_width, c.y);
   const Buffer x = lay_out(c.task.x, c.images, g.channels, pixels, c.x), gate = lay_out(c.task.x, c.images, g.channels, pixels, c.gate);
   const Buffer workspace(conv->workspace_floats(), sentinel);
   ConvCall call;
@@ -373,6 +378,22 @@ TEST_CASE("gradients from winners, any geometry") {
       task.capacity = pick(1, 20);
       task.bias = task.direction == Direction::weight && pick(0, 1) == 0, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
       check_gradient(Case(task, pick(0, 3)));
+    }
+  });
+}
+
+TEST_CASE("one output pixel") {
+  on_every_target([] {
+    for (int i = 0; i < 60; ++i) {
+      ConvTask task;
+      task.direction = static_cast<Direction>(i % 3);
+      task.geometry = random_geometry(20, true);
+      ConvGeometry& g = task.geometry;
+      g.height = g.kernel_height + pick(0, 1), g.width = g.kernel_width + pick(0, 1);
+      g.out_height = g.out_width = 1, g.stride_height = g.stride_width = 2;
+      task.bias = task.direction != Direction::data, task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      if (task.direction == Direction::forward) check_forward(Case(task, pick(0, 19)));
+      else check_gradient(Case(task, pick(0, 19)));
     }
   });
 }

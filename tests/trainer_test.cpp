@@ -6,8 +6,6 @@
 #include <condition_variable>
 #include <fstream>
 #include <limits>
-#include <mutex>
-#include <set>
 #include <thread>
 
 #include <doctest/doctest.h>
@@ -19,10 +17,11 @@
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/models/trainer.hpp>
 
+#include "rendezvous.hpp"
 #include "scratch_folder.hpp"
 
 using namespace wengert;
-using wengert::test::ScratchFolder;
+using wengert::test::Rendezvous, wengert::test::ScratchFolder;
 
 namespace {
 
@@ -62,40 +61,6 @@ Index bytes_read() {
   counters >> name >> count;
   return count;
 }
-
-// A network whose first node waits until a number of threads have met in it: then that many really took part.
-struct Rendezvous {
-  explicit Rendezvous(int wanted) : wanted_(wanted) {}
-
-  void meet() {
-    std::unique_lock lock(mutex_);
-    threads_.insert(std::this_thread::get_id());
-    if (static_cast<int>(threads_.size()) >= wanted_) changed_.notify_all();
-    changed_.wait_for(lock, std::chrono::seconds(20), [&] { return static_cast<int>(threads_.size()) >= wanted_; });
-  }
-  int met() const { return static_cast<int>(threads_.size()); }
-
-  Op op() {
-    Op made;
-    made.name = "rendezvous";
-    made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
-    made.vjp = [](const VjpCall& call) { return std::vector<Var>{call.cotangent()}; };
-    made.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-    Kernel kernel;
-    kernel.run = [this](const KernelCall& call) {
-      meet();
-      std::copy_n(call.input(0).read<float>(), call.input(0).elements(), call.output(0).write<float>());
-    };
-    made.kernels = {kernel};
-    return made;
-  }
-
- private:
-  int wanted_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<std::thread::id> threads_;
-};
 
 }  // namespace
 

@@ -96,9 +96,14 @@ HWY_INLINE void sum_run(Index width, Index length, const float* a, const float* 
         UNROLL for (int s = 0; s < sums; ++s) sum[s][0] = hn::Add(sum[s][0], hn::IfThenElseZero(hn::FirstN(d, count), term[s]));
       }
       UNROLL for (int s = 0; s < sums; ++s) {
-        alignas(64) float all[lanes];
-        hn::Store(hn::Add(hn::Add(sum[s][0], sum[s][1]), hn::Add(sum[s][2], sum[s][3])), d, all);
-        for (Index j = 0; j < lanes; ++j) totals[s][(phase + j) & (width - 1)] += static_cast<double>(all[j]);
+        const V total = hn::Add(hn::Add(sum[s][0], sum[s][1]), hn::Add(sum[s][2], sum[s][3]));
+        if (width == 1) {
+          totals[s][0] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, total)));
+        } else {
+          alignas(64) float all[lanes];
+          hn::Store(total, d, all);
+          for (Index j = 0; j < lanes; ++j) totals[s][(phase + j) & (width - 1)] += static_cast<double>(all[j]);
+        }
       }
     }
   }

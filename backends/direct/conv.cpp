@@ -30,7 +30,11 @@ std::string refuse_conv(const ConvTask& task) {
 
 std::unique_ptr<const Conv> make_conv(const ConvTask& task) {
   assert(refuse_conv(task).empty());
-  if (task.geometry.groups != 1) return make_grouped_conv(task);
+  const ConvGeometry& g = task.geometry;
+  const bool depthwise = g.groups == g.channels && g.groups == g.filters && g.groups > 1;
+  if (depthwise && task.x == Layout::nhwc8 && task.y == Layout::nhwc8 && !task.pool) return make_depthwise_conv(task);
+  if (g.groups != 1) return make_grouped_conv(task);
+  if (has_one_pixel(task)) return make_one_pixel_conv(task);
   if (task.y == Layout::winners) return make_winners_conv(task);
   if (task.direction == ConvTask::Direction::weight) return make_weight_conv(task);
   return make_dense_conv(task);

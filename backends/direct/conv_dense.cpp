@@ -67,8 +67,8 @@ class DenseConv final : public Conv {
     Index vectors = 1;
     for (const TilePass& pass : lowered_.passes)
       for (const FilterGroup& group : pass.groups) vectors = std::max(vectors, group.vectors);
-    return fmt::format("{}, {} filters a tile{}{}", name_, std::min(vectors * lanes_, planes_of(lowered_.filters) * plane_channels), planar_ ? ", planar input" : "",
-                       lowered_.in.copied ? ", input copied" : "");
+    const Index filters = std::min(vectors * lanes_, planes_of(lowered_.filters) * plane_channels);
+    return fmt::format("{}, {} filters a tile{}{}", name_, filters, planar_ ? ", planar input" : "", lowered_.in.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return static_cast<Index>(lowered_.source.size()); }
   void pack(const float* w, float* packed) const override {
@@ -125,14 +125,15 @@ class DenseConv final : public Conv {
         }
   }
 
-  void fill_lanes(const float* bias, float* lanes) const {
+  void fill_lanes(const float* bias, float* const first_lane) const {
+    float* lanes = first_lane;
     const bool present = task_.bias && bias != nullptr;
-    for (std::size_t i = 0; i < lowered_.filter_of_lane.size(); ++i) lanes[i] = present && lowered_.filter_of_lane[i] >= 0 ? bias[lowered_.filter_of_lane[i]] : 0.0f;
+    for (const std::int32_t filter : lowered_.filter_of_lane) *lanes++ = present && filter >= 0 ? bias[filter] : 0.0f;
     if (!present) return;
     for (const TilePass& pass : lowered_.passes)
       for (const FilterGroup& group : pass.groups)
         if (group.use == LaneUse::channel_pairs)  // the halves are added up
-          for (Index l = 1; l < lanes_; l += 2) lanes[group.lanes + l] = 0;
+          for (Index l = 1; l < lanes_; l += 2) first_lane[group.lanes + l] = 0;
   }
 
   void need_rows(Frame& frame, const TilePass& pass, Index last_row) const {
@@ -175,7 +176,8 @@ class DenseConv final : public Conv {
   void run_rows(Frame& frame, float* out) const {
     const Index width = lowered_.out_width;
     for (const TilePass& pass : lowered_.passes) {
-      Target to{nullptr, lowered_.out_plane(), lowered_.step_width * plane_channels, lowered_.step_height * width * plane_channels, task_.relu ? 0.0f : no_floor};
+      Target to{nullptr, lowered_.out_plane(), lowered_.step_width * plane_channels, lowered_.step_height * width * plane_channels,
+                task_.relu ? 0.0f : no_floor};
       const auto run_row = [&](const FilterGroup& group, const Stage& stage, Index y) {
         need_rows(frame, pass, y + group.rows - 1);
         to.out = out + ((pass.first_row + y * lowered_.step_height) * width + pass.first_column) * plane_channels;

@@ -33,6 +33,13 @@ void from_blocks(const RowFunctions& rows, Index channels, Index pixels, const f
 // Several groups.
 std::unique_ptr<const Conv> make_grouped_conv(const ConvTask& task);
 
+// Each channel a group of one filter; in planes of 8, from a dense y, without pool.
+std::unique_ptr<const Conv> make_depthwise_conv(const ConvTask& task);
+
+// Data and weight where the output is one pixel, in planes of 8, from a dense y.
+bool has_one_pixel(const ConvTask& task);
+std::unique_ptr<const Conv> make_one_pixel_conv(const ConvTask& task);
+
 // Those of one group. Forward, and data from a dense y.
 std::unique_ptr<const Conv> make_dense_conv(const ConvTask& task);
 // Data and weight from winners.

@@ -103,7 +103,8 @@ std::vector<FilterGroup> group_filters(const TileSet& set, const TilePass& pass,
 // The plain weight's index of (output channel, input channel, ky, kx).
 using WeightAt = std::function<Index(Index, Index, Index, Index)>;
 
-void fill_group(const TileSet& set, const TilePass& pass, const Runs& runs, const std::vector<Index>& widths, const WeightAt& weight, Lowered& to, FilterGroup& group) {
+void fill_group(const TileSet& set, const TilePass& pass, const Runs& runs, const std::vector<Index>& widths, const WeightAt& weight, Lowered& to,
+                FilterGroup& group) {
   const Index lanes = set.lanes;
   const auto filter_at = [&](Index vector, Index lane) {
     return group.first + (group.use == LaneUse::plain ? vector * lanes + lane : lane / 2);
@@ -164,7 +165,8 @@ void fill_passes(Lowered& to, const WeightAt& weight) {
 
 // A 1x1 convolution sees its pixels as rows as the tiles like them.
 bool reshapes(const ConvGeometry& g) {
-  return g.kernel_height * g.kernel_width * g.stride_height * g.stride_width == 1 && g.pad_top + g.pad_left == 0 && g.out_height == g.height && g.out_width == g.width;
+  return g.kernel_height * g.kernel_width * g.stride_height * g.stride_width == 1 && g.pad_top + g.pad_left == 0 && g.out_height == g.height &&
+         g.out_width == g.width;
 }
 
 Index wide_row(Index pixels) {
@@ -179,7 +181,8 @@ Index wide_row(Index pixels) {
 std::vector<std::vector<Tap>> tap_runs(const TilePass& pass, const TileInput& in) {
   std::vector<Tap> taps = pass.taps;
   const Index stride = in.stride_width;
-  std::sort(taps.begin(), taps.end(), [&](const Tap& a, const Tap& b) { return std::tuple(a.y, a.x % stride, a.x) < std::tuple(b.y, b.x % stride, b.x); });
+  std::sort(taps.begin(), taps.end(),
+            [&](const Tap& a, const Tap& b) { return std::tuple(a.y, a.x % stride, a.x) < std::tuple(b.y, b.x % stride, b.x); });
   Runs whole;
   for (const Tap& tap : taps) {
     if (whole.empty() || whole.back().back().y != tap.y || whole.back().back().x + stride != tap.x) whole.emplace_back();
@@ -196,11 +199,11 @@ std::vector<std::vector<Tap>> tap_runs(const TilePass& pass, const TileInput& in
   return runs;
 }
 
-Lowered lower_forward(const ConvGeometry& g, bool planar, bool separate_rows) {
+Lowered shape_forward(const ConvGeometry& g, bool planar, bool separate_rows) {
   ConvGeometry shape = g;
   if (!separate_rows && !planar && reshapes(g)) {
     shape.width = shape.out_width = wide_row(g.height * g.width);
-    shape.height = shape.out_height = shape.width > 0 ? g.height * g.width / shape.width : 0;
+    shape.height = shape.out_height = g.height * g.width / std::max<Index>(1, shape.width);
   }
   Lowered to;
   to.filters = g.filters, to.out_height = shape.out_height, to.out_width = shape.out_width;
@@ -210,13 +213,10 @@ Lowered lower_forward(const ConvGeometry& g, bool planar, bool separate_rows) {
     for (Index kx = 0; kx < g.kernel_width; ++kx) pass.taps.push_back({ky * g.dilation_height, kx * g.dilation_width, ky, kx});
   to.passes.push_back(pass);
   to.in = input_of(shape, planar, true);
-  to.in.row_pairs = planar && g.filters <= plane_channels && tile_set().lanes == 2 * plane_channels;
-  if (to.in.row_pairs) to.in.fit(to.in.rows + g.stride_height, (shape.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1);
-  fill_passes(to, [&](Index filter, Index channel, Index ky, Index kx) { return ((filter * g.channels + channel) * g.kernel_height + ky) * g.kernel_width + kx; });
   return to;
 }
 
-Lowered lower_data(const ConvGeometry& g) {
+Lowered shape_data(const ConvGeometry& g) {
   ConvGeometry shape = g;
   if (reshapes(g)) {
     shape.width = shape.out_width = wide_row(g.height * g.width);
@@ -249,7 +249,25 @@ Lowered lower_data(const ConvGeometry& g) {
   for (TilePass& pass : to.passes)
     for (Tap& tap : pass.taps) tap.y += in.top, tap.x += in.left;
   in.fit(high_y + in.top, high_x + in.left);
-  fill_passes(to, [&](Index channel, Index filter, Index ky, Index kx) { return ((filter * g.channels + channel) * g.kernel_height + ky) * g.kernel_width + kx; });
+  return to;
+}
+
+Lowered lower_forward(const ConvGeometry& g, bool planar, bool separate_rows) {
+  Lowered to = shape_forward(g, planar, separate_rows);
+  to.in.row_pairs = planar && g.filters <= plane_channels && tile_set().lanes == 2 * plane_channels;
+  if (to.in.row_pairs)
+    to.in.fit(to.in.rows + g.stride_height, (to.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1);
+  fill_passes(to, [&](Index filter, Index channel, Index ky, Index kx) {
+    return ((filter * g.channels + channel) * g.kernel_height + ky) * g.kernel_width + kx;
+  });
+  return to;
+}
+
+Lowered lower_data(const ConvGeometry& g) {
+  Lowered to = shape_data(g);
+  fill_passes(to, [&](Index channel, Index filter, Index ky, Index kx) {
+    return ((filter * g.channels + channel) * g.kernel_height + ky) * g.kernel_width + kx;
+  });
   return to;
 }
 

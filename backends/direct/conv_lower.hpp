@@ -1,4 +1,5 @@
-// How a convolution becomes calls of register tiles: the padded input, the runs of filter taps, the groups of filters, the tiles of a row. Private to backends/direct/conv*.cpp.
+// How a convolution becomes calls of register tiles: padded input, runs of filter taps, groups of filters, tiles of a row.
+// Private to backends/direct/conv*.cpp.
 #pragma once
 
 #include <cstdint>
@@ -116,9 +117,12 @@ struct Lowered {
 // Runs of neighbouring taps in a row of one phase, cut to widths that there are tiles for, by filter row.
 std::vector<std::vector<Tap>> tap_runs(const TilePass& pass, const TileInput& in);
 
-// The forward convolution of one group; `separate_rows` where a row may not be seen as part of another shape.
+// The input and the passes of a forward convolution; `separate_rows` where a row may not be seen as part of another shape.
+Lowered shape_forward(const ConvGeometry& g, bool planar, bool separate_rows);
+// Those of the gradient of x: a convolution of y for each phase of the strides, with the taps that reach it.
+Lowered shape_data(const ConvGeometry& g);
+// The same with groups of filters, tiles and weights, for one group.
 Lowered lower_forward(const ConvGeometry& g, bool planar, bool separate_rows);
-// The gradient of x: a convolution of y for each phase of the strides, with the taps that reach it.
 Lowered lower_data(const ConvGeometry& g);
 // The input of `g`'s forward direction, with the phases of the strides or (for lists of positions) without.
 TileInput input_of(const ConvGeometry& g, bool planar, bool phases);

@@ -1,4 +1,5 @@
-// Rung direct, convolution: max pool of rows that are still in the nearest cache, the gate of a gradient, and the way between layouts. Timed as a part of conv_dense.cpp.
+// Rung direct, convolution: max pool of rows that are still in the nearest cache, the gate of a gradient, and the way between layouts.
+// Timed as a part of conv_dense.cpp.
 #include <algorithm>
 #include <cstring>
 #include <limits>

@@ -1,4 +1,5 @@
-// What the direct convolution kernels do besides multiplying: pooling of finished rows, the gate, blocks of 8 channels to planes and back. Private to backends/direct/conv*.cpp.
+// What the direct convolution kernels do besides multiplying: pooling of finished rows, the gate, blocks of 8 channels to planes and back.
+// Private to backends/direct/conv*.cpp.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,8 @@ namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 
 TileFunction pick_blocked(const TileKind& kind) {
-  if (kind.use == LaneUse::plain) return kind.vectors == 2 ? pick_taps<2, LaneUse::plain, plane_channels>(kind) : pick_taps<1, LaneUse::plain, plane_channels>(kind);
+  if (kind.use == LaneUse::plain && kind.vectors == 2) return pick_taps<2, LaneUse::plain, plane_channels>(kind);
+  if (kind.use == LaneUse::plain) return pick_taps<1, LaneUse::plain, plane_channels>(kind);
   if constexpr (lanes == 16)
     if (kind.use == LaneUse::channel_pairs) return pick_taps<1, LaneUse::channel_pairs, plane_channels>(kind);
   return nullptr;

@@ -239,7 +239,12 @@ struct YGroup {
 class WeightConv final : public Conv {
  public:
   explicit WeightConv(const ConvTask& task)
-      : task_(task), planar_(reads_planar(task.geometry, task.x)), functions_(weight_functions()), in_(input_of(task.geometry, planar_, true)), rows_(row_functions()), name_(target()) {
+      : task_(task),
+        planar_(reads_planar(task.geometry, task.x)),
+        functions_(weight_functions()),
+        in_(input_of(task.geometry, planar_, true)),
+        rows_(row_functions()),
+        name_(target()) {
     const ConvGeometry& g = task.geometry;
     const Index lanes = functions_.lanes, padded = planes_of(g.filters) * plane_channels;
     in_.row_pairs = planar_ && lanes == 16 && padded == plane_channels;
@@ -262,8 +267,9 @@ class WeightConv final : public Conv {
   }
 
   std::string describe() const override {
-    return fmt::format("{}, {} filters, {} channels a tile{}{}", name_, std::min(functions_.lanes, planes_of(task_.geometry.filters) * plane_channels), groups_.front().pieces.front().channels,
-                       planar_ ? ", planar input" : "", in_.copied ? ", input copied" : "");
+    const Index filters = std::min(functions_.lanes, planes_of(task_.geometry.filters) * plane_channels);
+    return fmt::format("{}, {} filters, {} channels a tile{}{}", name_, filters, groups_.front().pieces.front().channels, planar_ ? ", planar input" : "",
+                       in_.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return 0; }
   void pack(const float*, float*) const override {}
@@ -326,6 +332,8 @@ class WeightConv final : public Conv {
   }
   Index sums_floats() const { return static_cast<Index>(groups_.size()) * in_.planes() * units(LaneUse::plain) * taps_ * functions_.lanes; }
 
+  Index& tap_at(Index ky, Index kx) { return tap_at_[static_cast<std::size_t>(ky * task_.geometry.kernel_width + kx)]; }
+
   // The sums stand by run, then filter row, then tap, so that the rows of a tile are neighbours.
   void place_taps() {
     const ConvGeometry& g = task_.geometry;
@@ -339,7 +347,7 @@ class WeightConv final : public Conv {
     for (const auto& run : row_runs_) {
       const auto width = static_cast<Index>(run.size());
       for (Index ky = 0; ky < g.kernel_height; ++ky)
-        for (Index t = 0; t < width; ++t) tap_at_[static_cast<std::size_t>(ky * g.kernel_width + run[static_cast<std::size_t>(t)].kx)] = before + ky * width + t;
+        for (Index t = 0; t < width; ++t) tap_at(ky, run[static_cast<std::size_t>(t)].kx) = before + ky * width + t;
       before += width * g.kernel_height;
     }
   }
@@ -359,7 +367,8 @@ class WeightConv final : public Conv {
             kind.channels = channels;
             if (channels <= units(group.use) && functions_.pick(kind) != nullptr) break;
           }
-        group.pieces.push_back({in_.at(ky * g.dilation_height, run.front().x), tap_at_[static_cast<std::size_t>(ky * g.kernel_width + run.front().kx)] * functions_.lanes, kind.channels, functions_.pick(kind)});
+        const Index first = tap_at_[static_cast<std::size_t>(ky * g.kernel_width + run.front().kx)];
+        group.pieces.push_back({in_.at(ky * g.dilation_height, run.front().x), first * functions_.lanes, kind.channels, functions_.pick(kind)});
         ky += kind.rows;
       }
     }
@@ -379,7 +388,8 @@ class WeightConv final : public Conv {
         rows = (rows + 1) / 2, step *= 2;
         const Index row = g.out_width * plane_channels;
         for (Index i = 0; i < rows; ++i)
-          functions_.spread(group.use, {from + 2 * i * row, 2 * i + 1 < g.out_height ? from + (2 * i + 1) * row : nullptr, g.out_width, spread + i * g.out_width * lanes, bias});
+          functions_.spread(group.use, {from + 2 * i * row, 2 * i + 1 < g.out_height ? from + (2 * i + 1) * row : nullptr, g.out_width,
+                                        spread + i * g.out_width * lanes, bias});
       } else {
         const bool both = group.first + plane_channels < planes_of(g.filters) * plane_channels;
         functions_.spread(group.use, {from, group.use == LaneUse::channel_pairs ? from : both ? from + plane : nullptr, pixels, spread, bias});

@@ -199,7 +199,8 @@ class WinnersConv final : public Conv {
   }
 
   std::string describe() const override {
-    return fmt::format("{}, winners, {} x {} of the filter in registers{}", name_, parts_.front().rows, parts_.front().vectors * functions_->lanes, in_.copied ? ", input copied" : "");
+    return fmt::format("{}, winners, {} x {} of the filter in registers{}", name_, parts_.front().rows, parts_.front().vectors * functions_->lanes,
+                       in_.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return weight_ ? 0 : filters_floats(); }
   void pack(const float* w, float* packed) const override {
@@ -271,7 +272,8 @@ class WinnersConv final : public Conv {
       for (Index filter = 0; filter < g.filters; ++filter) {
         const WinnerList list = list_of(y, filter);
         const float* const w = call.w + (filter * in_.planes() + p) * filter_plane_;
-        for (const Part& part : parts_) functions_->data[part.rows - 1][part.vectors - 1](list, w + part.w, filter_row_, out + p * in_.plane + part.in, out_row);
+        for (const Part& part : parts_)
+          functions_->data[part.rows - 1][part.vectors - 1](list, w + part.w, filter_row_, out + p * in_.plane + part.in, out_row);
       }
     if (in_.copied) in_.scatter(buffer, image);
     if (g.channels % plane_channels != 0) clear_padding(image);

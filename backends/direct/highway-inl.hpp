@@ -81,6 +81,7 @@ HWY_INLINE V load_first(std::size_t count, const float* p) {
 
 // Writes the first `count` lanes (at most `lanes`) and nothing behind them, where another thread may be writing.
 HWY_INLINE void store_first(V v, std::size_t count, float* p) {
+  if (HWY_TARGET != HWY_AVX3 && count == static_cast<std::size_t>(lanes)) return hn::StoreU(v, D(), p);  // AVX2's masked store is slow
   if constexpr (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2) {
     hn::BlendedStore(v, hn::FirstN(D(), count), D(), p);
   } else {  // without a masked store in hardware, Highway's reads and writes the whole vector

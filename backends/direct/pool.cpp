@@ -3,7 +3,9 @@
 //   wengert bench op max_pool2d --kernel direct
 #include <wengert/backends/direct/elementwise.hpp>
 
-#include <limits>
+#include <cmath>
+#include <numeric>
+#include <type_traits>
 
 #include <wengert/backends/direct/target.hpp>
 
@@ -152,11 +154,12 @@ void pool_nhwc8(const PoolGeometry& g, Index images, const float* x, const Targe
 
 // ---- nchw
 
-// p[0], p[stride], ... `count` (at most `lanes`) of them.
-HWY_INLINE V load_strided(const float* p, Index stride, Index count) {
+// p[0], p[stride], ... `count` (at most `lanes`) of them. Whole vectors are read where they lie before `end`, the end of the input.
+HWY_INLINE V load_strided(const float* p, Index stride, Index count, const float* end) {
   const D d;
-  if (stride == 1) return load_first(static_cast<std::size_t>(count), p);
+  if (stride == 1) return end - p >= lanes ? hn::LoadU(d, p) : load_first(static_cast<std::size_t>(count), p);
   if (stride == 2) {
+    if (end - p >= 2 * lanes) return hn::ConcatEven(d, hn::LoadU(d, p + lanes), hn::LoadU(d, p));
     const Index used = 2 * count - 1;  // what lies between them
     const V near = load_first(static_cast<std::size_t>(std::min<Index>(used, lanes)), p);
     const V far = used > lanes ? load_first(static_cast<std::size_t>(used - lanes), p + lanes) : hn::Zero(d);
@@ -167,17 +170,18 @@ HWY_INLINE V load_strided(const float* p, Index stride, Index count) {
   return hn::Load(d, all);
 }
 
-// Outputs [o, o + count) of a row, whose windows, of one width, begin at columns.first and so on.
+// Neighbouring outputs of a row, `count` of them (at most `lanes`); the window of the first is rows x columns.
 template <template <class> class Reduction>
-HWY_INLINE void reduce_neighbours(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, Index count, const Target& target, Index output) {
+HWY_INLINE void reduce_neighbours(const PoolGeometry& g, const float* plane, const float* end, Extent rows, Extent columns, Index count,
+                                  const Target& target, Index output) {
   const D d;
   const hn::RebindToSigned<D> integers;
   Reduction<D> best;
   const Index last_row = rows.last - 1, last_column = columns.last - 1;
-  best.start(load_strided(plane + last_row * g.width + last_column, g.stride_width, count), position_bits<D>(last_row * g.width + last_column));
+  const auto element = [&](Index h, Index w) HWY_ATTR { return load_strided(plane + h * g.width + w, g.stride_width, count, end); };
+  best.start(element(last_row, last_column), position_bits<D>(last_row * g.width + last_column));
   for (Index h = rows.last; h-- > rows.first;) {
-    for (Index w = h == last_row ? last_column : columns.last; w-- > columns.first;)
-      best.take(load_strided(plane + h * g.width + w, g.stride_width, count), position_bits<D>(h * g.width + w));
+    for (Index w = h == last_row ? last_column : columns.last; w-- > columns.first;) best.take(element(h, w), position_bits<D>(h * g.width + w));
   }
   const auto n = static_cast<std::size_t>(count);
   store_first(target.clipped(d, best.result(share_of(g, rows, columns))), n, target.y + output);
@@ -189,19 +193,53 @@ HWY_INLINE void reduce_neighbours(const PoolGeometry& g, const float* plane, Ext
   }
 }
 
+// One output: at the border, or where it is the only one of its row.
+void maximum_of(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, const Target& target, Index output) {
+  Index best = rows.first * g.width + columns.first;
+  for (Index h = rows.first; h < rows.last; ++h) {
+    for (Index i = h * g.width + columns.first; i < h * g.width + columns.last; ++i) {
+      if (plane[i] > plane[best] || (std::isnan(plane[i]) && !std::isnan(plane[best]))) best = i;
+    }
+  }
+  target.y[output] = target.relu && plane[best] <= 0 ? 0 : plane[best];
+  if (target.positions != nullptr) target.positions[output] = static_cast<std::int32_t>(best);
+}
+
+float sum_of(const float* p, Index count) {
+  if (count < lanes) return std::accumulate(p, p + count, 0.0f);
+  V sum = hn::Zero(D());
+  for (Index i = 0; i < count; i += lanes) sum = hn::Add(sum, load_first(static_cast<std::size_t>(std::min<Index>(lanes, count - i)), p + i));
+  return hn::GetLane(hn::SumOfLanes(D(), sum));
+}
+
+void average_of(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, const Target& target, Index output) {
+  float sum = 0;
+  if (columns.size() == g.width) sum = sum_of(plane + rows.first * g.width, rows.size() * g.width);  // as in a global average
+  else for (Index h = rows.first; h < rows.last; ++h) sum += sum_of(plane + h * g.width + columns.first, columns.size());
+  target.y[output] = sum * share_of(g, rows, columns);
+}
+
 template <template <class> class Reduction>
 void pool_nchw(const PoolGeometry& g, Index images, const float* x, const Target& target) {
   const PoolAxis axis = columns_of(g);
   const Extent whole = axis.whole();
+  const float* const end = x + images * g.channels * g.height * g.width;
   Index output = 0;
-  for (Index p = 0; p < images * g.channels; ++p) {
-    const float* const plane = x + p * g.height * g.width;
+  for (const float* plane = x; plane != end; plane += g.height * g.width) {
     for (Index oh = 0; oh < g.out_height; ++oh, output += g.out_width) {
       const Extent rows = rows_of(g).extent(oh);
       for (Index o = 0; o < g.out_width;) {
-        const Index count = o >= whole.first && o < whole.last ? std::min<Index>(lanes, whole.last - o) : 1;
-        reduce_neighbours<Reduction>(g, plane, rows, axis.extent(o), count, target, output + o);
-        o += count;
+        const Index neighbours = o >= whole.first ? whole.last - o : 0;
+        if (neighbours > 1 || (neighbours == 1 && whole.size() > lanes)) {
+          // The last vector of a row overlaps the one before.
+          const Index from = std::max(std::min(o, whole.last - lanes), whole.first), count = std::min<Index>(lanes, whole.last - from);
+          reduce_neighbours<Reduction>(g, plane, end, rows, axis.extent(from), count, target, output + from);
+          o = from + count;
+        } else {
+          if constexpr (Reduction<D>::has_position) maximum_of(g, plane, rows, axis.extent(o), target, output + o);
+          else average_of(g, plane, rows, axis.extent(o), target, output + o);
+          ++o;
+        }
       }
     }
   }

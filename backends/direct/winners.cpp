@@ -8,6 +8,33 @@
 
 #include <wengert/backends/direct/target.hpp>
 
+#ifndef WENGERT_DIRECT_WINNERS_ONCE
+#define WENGERT_DIRECT_WINNERS_ONCE
+namespace wengert::direct {
+namespace {
+
+// For each mask of shut lanes: the numbers of the open ones, in order; of all their bytes where a lane has several.
+template <int count, int bytes>
+struct OpenLanes {
+  alignas(64) std::uint8_t row[1 << count][count * bytes] = {};
+
+  constexpr OpenLanes() {
+    for (int shut = 0; shut < 1 << count; ++shut) {
+      int found = 0;
+      for (int lane = 0; lane < count; ++lane) {
+        if ((shut >> lane & 1) != 0) continue;
+        for (int byte = 0; byte < bytes; ++byte) row[shut][found++] = static_cast<std::uint8_t>(lane * bytes + byte);
+      }
+    }
+  }
+};
+template <int count, int bytes>
+constexpr OpenLanes<count, bytes> open_lanes;
+
+}  // namespace
+}  // namespace wengert::direct
+#endif
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE <wengert/backends/direct/winners.cpp>
 #include <wengert/backends/direct/highway-inl.hpp>
@@ -17,6 +44,35 @@ HWY_BEFORE_NAMESPACE();
 namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 
+// Brings the lanes that a mask does not shut to the front; what comes behind them is arbitrary. On AVX-512 one instruction; else the lanes to
+// take come from a table by mask. (Highway 1.0.3 has such tables too, but g++ 12 copies them to the stack at every use.)
+template <class T>
+class Front {
+ public:
+  explicit HWY_INLINE Front(hn::Mask<T> shut) : shut_(shut) {
+    std::uint8_t bits[8] = {};  // as many as Highway may write
+    if constexpr (HWY_TARGET != HWY_AVX3) hn::StoreMaskBits(T(), shut, bits);
+    bits_ = bits[0];
+  }
+  HWY_INLINE std::int32_t count() const { return static_cast<std::int32_t>(hn::Lanes(T()) - hn::CountTrue(T(), shut_)); }
+
+  HWY_INLINE hn::Vec<T> operator()(hn::Vec<T> v) const {
+    if constexpr (HWY_TARGET == HWY_AVX3) {
+      return hn::CompressNot(v, shut_);
+    } else if constexpr (hn::MaxLanes(T()) == 8) {
+      const auto lanes_to_take = hn::PromoteTo(hn::RebindToSigned<T>(), hn::Load(hn::Rebind<std::uint8_t, T>(), open_lanes<8, 1>.row[bits_]));
+      return hn::TableLookupLanes(v, hn::IndicesFromVec(T(), lanes_to_take));
+    } else {
+      const hn::Repartition<std::uint8_t, T> bytes;
+      return hn::BitCast(T(), hn::TableLookupBytes(hn::BitCast(bytes, v), hn::Load(bytes, open_lanes<4, 4>.row[bits_])));
+    }
+  }
+
+ private:
+  hn::Mask<T> shut_;
+  std::size_t bits_;
+};
+
 // The list of a channel, to which whole vectors are appended; what lies behind the count is free for use (WinnersLayout::pitch).
 struct List {
   float* values;
@@ -25,10 +81,10 @@ struct List {
 
   template <class T>
   HWY_INLINE void append(T d, hn::Vec<T> y, hn::Vec<T> position, hn::Vec<T> gate) {
-    const auto shut = hn::Le(gate, hn::Zero(d));  // a NaN is not
-    hn::StoreU(hn::CompressNot(y, shut), d, values + count);
-    hn::StoreU(hn::CompressNot(position, shut), d, positions + count);
-    count += static_cast<std::int32_t>(hn::Lanes(d) - hn::CountTrue(d, shut));
+    const Front<T> front(hn::Le(gate, hn::Zero(d)));  // a NaN is not
+    hn::StoreU(front(y), d, values + count);
+    hn::StoreU(front(position), d, positions + count);
+    count += front.count();
   }
 };
 

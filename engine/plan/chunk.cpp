@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/plan/passes.hpp>
 #include <wengert/engine/structural.hpp>
 
@@ -16,7 +17,8 @@ constexpr Index largest_partial_bytes = Index{64} << 10;
 
 Extent extent_of(const Graph& graph, Step& step) {
   const std::uint32_t mask = graph.batched_inputs(step);
-  if (graph.batch == 0 || (mask == 0 && !step.op->starts_batch)) return Extent::whole;
+  const bool assigns = step.attributes.holds<AssignAttributes>();
+  if (graph.batch == 0 || assigns || (mask == 0 && !step.op->starts_batch)) return Extent::whole;
   const std::vector<Spec> specs = graph.specs_of(step.inputs);
   step.effect = step.op->batch({{step.attributes, specs}, mask});
   switch (step.effect.kind) {
@@ -55,6 +57,8 @@ int first_level(const Graph& graph, const Step& step) {
       ++ready;
     } else if (maker->extent == Extent::partial) {
       ready += 2;
+    } else if (!graph.value(id).batched) {
+      ++ready;  // a reshape of all images, read by each
     }
     level = std::max(level, ready);
   }
@@ -88,15 +92,13 @@ int level_after_readers(const Graph& graph, const Step& step, int level) {
   return level;
 }
 
-}  // namespace
-
-void chunk(Graph& graph, Index chunk_images) {
-  graph.chunk = chunk_images;
-  for (Step& step : graph.steps) step.extent = extent_of(graph, step);
+// Gives every step the first level at which it may run, from the level that it has on.
+void settle(Graph& graph) {
   for (bool again = true; again;) {  // an update may have to wait for readers that come after it on the tape
     again = false;
     for (Step& step : graph.steps) {
       const int level = std::max(step.level, level_after_readers(graph, step, first_level(graph, step)));
+      if (level > 4 * static_cast<int>(graph.steps.size()) + 4) fail(step.text() + " and the reads of what it sets wait for each other: a plan cannot hold that");
       if (level != step.level) again = true;
       step.level = level;
       if (follows_update(graph, step)) {
@@ -106,6 +108,20 @@ void chunk(Graph& graph, Index chunk_images) {
       }
     }
   }
+}
+
+}  // namespace
+
+void chunk(Graph& graph, Index chunk_images) {
+  graph.chunk = chunk_images;
+  for (Step& step : graph.steps) step.extent = extent_of(graph, step);
+  settle(graph);
+  int last = 0;
+  for (const Step& step : graph.steps) last = std::max(last, step.extent == Extent::partial ? step.level + 1 : step.level);
+  for (Step& step : graph.steps) {  // parameters change when all that may turn out not to be finite has been looked at
+    if (assigned(step) != nullptr) step.level = last;
+  }
+  settle(graph);
   graph.levels = 0;
   Index chunked = 0, partial = 0, whole = 0;
   for (const Step& step : graph.steps) {

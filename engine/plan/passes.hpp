@@ -38,7 +38,7 @@ struct Arenas {
   StepId peak_step = -1;
 };
 Arenas place(Graph& graph);
-// The last level that reads a value, the graph's number of levels where it is kept.
+// The last level that reads a value; behind all levels where it is kept.
 int last_level(const Graph& graph, ValueId id);
 // Throws Error where two values that live at the same time overlap. Slow; for tests and debug builds.
 void verify(const Graph& graph, const Arenas& arenas);

@@ -111,14 +111,14 @@ Lifetimes lifetimes(const Graph& graph) {
   }
   for (const Packing& packing : graph.packings) {  // made once its source is, read by its step; and kept between runs
     const auto r = static_cast<std::size_t>(packing.to);
-    life.first[r] = 0, life.last[r] = forever, life.first_level[r] = 0, life.last_level[r] = graph.levels, life.local[r] = false;
+    life.first[r] = 0, life.last[r] = forever, life.first_level[r] = 0, life.last_level[r] = graph.levels + 1, life.local[r] = false;
     const auto from = static_cast<std::size_t>(root(graph, packing.from));
     life.local[from] = false;
     life.last_level[from] = std::max(life.last_level[from], graph.step(packing.step).level);
   }
   for (const ValueId output : graph.outputs) {
     const auto r = static_cast<std::size_t>(root(graph, output));
-    life.last[r] = forever, life.last_level[r] = graph.levels, life.local[r] = false;
+    life.last[r] = forever, life.last_level[r] = graph.levels + 1, life.local[r] = false;  // sums of the last level end behind it
   }
   return life;
 }

@@ -1,7 +1,9 @@
 #include <wengert/engine/plan/plan.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -39,15 +41,20 @@ Memory allocate(Index bytes) {
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// Whether every element is a number: the exponent bits of infinities and NaN are all ones.
-bool all_finite(const float* values, Index count) {
-  std::uint32_t bad = 0;
+// Magnitudes from which on sums of products and squares of them may overflow; sound trainings stay far below.
+constexpr std::uint32_t large = 0x4b800000u;  // the bits of 2^24 in f32
+constexpr std::uint32_t infinite = 0x7f800000u;
+
+// Whether every magnitude is below the one with these bits; infinities and NaN come behind all.
+bool all_below(std::uint32_t limit, const float* values, Index count) {
+  const std::uint32_t rest = 0x80000000u - limit;
+  std::uint32_t reached = 0;
   for (Index i = 0; i < count; ++i) {
     std::uint32_t bits;
     std::memcpy(&bits, values + i, sizeof bits);
-    bad |= (bits & 0x7fffffffu) + 0x00800000u;
+    reached |= (bits & 0x7fffffffu) + rest;
   }
-  return (bad >> 31) == 0;
+  return (reached >> 31) == 0;
 }
 
 void fill_with_nan(std::byte* memory, Index bytes) {
@@ -60,7 +67,7 @@ plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const 
   const Catalogue* const catalogue = tape.catalogue() != nullptr ? tape.catalogue() : options.catalogue;
   for (Step& step : graph.steps) step.op = catalogue != nullptr ? &catalogue->resolve(*step.op) : step.op;
   plan::prune(graph);
-  const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct";
+  const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct" || options.kernels.backend == "winograd";
   if (ours) plan::fuse(graph, options.fusions);
   else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
   plan::chunk(graph, options.chunk > 0 ? options.chunk : chunk_size(std::max<Index>(graph.batch, 1)));
@@ -138,18 +145,23 @@ class Plan::Body {
   void run() {
     find_parameters();
     bad_.store(-1, std::memory_order_relaxed);
+    large_.store(false, std::memory_order_relaxed);
+    std::vector<Tensor> before;
     for (const Level& level : program_.levels) {
       level_ = &level;
+      if (level.assigns && before.empty() && large_.load(std::memory_order_relaxed)) before = copy_parameters();
       const bool guard = options_.guard && assigns_after(level);
       const Index chunks = level.chunk_calls.empty() ? 0 : graph_.chunks();
-      executor_->run(chunks + static_cast<Index>(level.tasks.size()), [this, chunks, guard](Index task, int worker) {
+      const Pass pass{this, chunks, guard};
+      executor_->run(chunks + static_cast<Index>(level.tasks.size()), [&pass](Index task, int worker) {  // one pointer: a function without allocation
         const FloatEnvironment environment(true);
-        if (task < chunks) run_chunk(task, worker, guard);
-        else run_task(level_->tasks[static_cast<std::size_t>(task - chunks)], worker);
+        if (task < pass.chunks) pass.body->run_chunk(task, worker, pass.guard);
+        else pass.body->run_task(pass.body->level_->tasks[static_cast<std::size_t>(task - pass.chunks)], worker);
       });
       if (const int bad = bad_.load(std::memory_order_relaxed); bad >= 0) fail_not_finite(bad);
       if (options_.poison) poison(level);
     }
+    if (!before.empty()) want_finite_parameters(before);
     for (const ParameterUse& use : parameters_) {
       if (use.assigned) versions_after(use);
     }
@@ -163,6 +175,11 @@ class Plan::Body {
     bool scratch, batched;
     Index offset;         // scratch
     Index chunk_bytes;    // from one chunk to the next, where it is batched and lies whole
+  };
+  struct Pass {  // over the tasks of a level
+    Body* body;
+    Index chunks;
+    bool guard;
   };
   struct Worker {
     Memory memory;
@@ -214,8 +231,8 @@ class Plan::Body {
       ValueId from = packing.from;
       while (graph_.value(from).same_as >= 0) from = graph_.value(from).same_as;
       const Value& source = graph_.value(from);
-      if (source.source == Value::Source::step || source.source == Value::Source::input) continue;  // packed where it is made
-      bool stale = !packed_once_;
+      if (source.source == Value::Source::step) continue;  // packed where it is made
+      bool stale = !packed_once_ || source.source == Value::Source::input;  // the caller may have written there
       for (const ParameterUse& use : parameters_) stale = stale || (use.id == from && use.version != use.parameter.version());
       if (stale) pack(packing);
     }
@@ -286,10 +303,8 @@ class Plan::Body {
     if (!guard) return;
     for (const ValueId id : level_->guarded) {
       const Value& value = graph_.value(id);
-      if (value.spec.dtype != DType::f32) continue;
-      const Index bytes = value.bytes(rows_of(chunk));
-      const auto* const data = address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk);
-      if (value.layout != Layout::winners && !all_finite(reinterpret_cast<const float*>(data), bytes / 4)) bad_.store(value.maker, std::memory_order_relaxed);
+      if (value.layout == Layout::winners) continue;
+      look_at(value.spec.dtype, address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk), value.bytes(rows_of(chunk)), value.maker);
     }
     for (const Call& call : level_->chunk_calls) {
       const Step& step = graph_.step(call.step);
@@ -298,13 +313,48 @@ class Plan::Body {
       const Index floats = step.prepared->partial_floats();
       for (std::size_t o = 0; o < step.outputs.size(); ++o) {
         const Value& value = graph_.value(step.outputs[o]);
-        if (value.spec.dtype == DType::f32 && !all_finite(reinterpret_cast<const float*>(out), floats > 0 ? floats : value.spec.shape.elements())) {
-          bad_.store(call.step, std::memory_order_relaxed);
-        }
+        look_at(value.spec.dtype, out, floats > 0 ? floats * size_of(DType::f32) : value.bytes(0), call.step);
         if (floats > 0) break;
         out += partial_stride(step, o);
       }
     }
+  }
+
+  // Notes what of a step is not finite, or so large that an update made of it may not be.
+  void look_at(DType dtype, const std::byte* data, Index bytes, int step) {
+    if (dtype == DType::f64) {
+      const auto* const values = reinterpret_cast<const double*>(data);
+      const bool finite = std::all_of(values, values + bytes / size_of(dtype), [](double value) { return std::isfinite(value); });
+      if (!finite) bad_.store(step, std::memory_order_relaxed);
+    } else if (dtype == DType::f32) {
+      const auto* const values = reinterpret_cast<const float*>(data);
+      const Index count = bytes / size_of(dtype);
+      if (all_below(large, values, count)) return;
+      if (all_below(infinite, values, count)) large_.store(true, std::memory_order_relaxed);
+      else bad_.store(step, std::memory_order_relaxed);
+    }
+  }
+
+  // What the tape assigns, copied, so that it can be put back.
+  std::vector<Tensor> copy_parameters() const {
+    std::vector<Tensor> copies;
+    for (const ParameterUse& use : parameters_) {
+      if (use.assigned) copies.push_back(Tensor::copy(use.parameter.value().values<float>(), use.parameter.shape()));
+    }
+    return copies;
+  }
+
+  void want_finite_parameters(const std::vector<Tensor>& before) const {
+    const auto finite = [](const ParameterUse& use) {
+      return !use.assigned || all_below(infinite, use.parameter.value().values<float>().data(), use.parameter.value().elements());
+    };
+    const auto found = std::find_if_not(parameters_.begin(), parameters_.end(), finite);
+    if (found == parameters_.end()) return;
+    std::size_t next = 0;
+    for (const ParameterUse& use : parameters_) {
+      if (use.assigned) Parameter(use.parameter).set_value(before[next++]);
+    }
+    fail("[plan] the update of '" + found->parameter.name() + "' is not finite");
   }
 
   void run_task(const Task& task, int worker) {
@@ -348,7 +398,7 @@ class Plan::Body {
     const Step& step = graph_.step(call.step);
     Parameter target = step.attributes.as<AssignAttributes>().parameter;
     const auto id = static_cast<std::size_t>(step.inputs[0]);
-    std::memcpy(target.value().view().data, address_[id], static_cast<std::size_t>(graph_.values[id].bytes(0)));
+    std::memcpy(target.value().view().data, address_[id], static_cast<std::size_t>(graph_.values[id].bytes(graph_.batch)));
   }
 
   [[noreturn]] void fail_not_finite(int step) const { fail(graph_.step(step).text() + " gives a value that is not finite"); }
@@ -384,6 +434,7 @@ class Plan::Body {
   bool packed_once_ = false;
   const Level* level_ = nullptr;     // that runs
   std::atomic<int> bad_{-1};
+  std::atomic<bool> large_{false};   // something guarded is large enough for an update to overflow
   std::vector<TraceEvent>* trace_ = nullptr;
   std::atomic<std::size_t> trace_count_{0};
 };

@@ -10,8 +10,9 @@ namespace wengert {
 
 // Writes aside, in the folder of the target, under a temporary name; commit() syncs, renames over the target and syncs
 // the folder. Until commit() renames, the previous file stays as it was; a failure or a destructor without commit()
-// removes the temporary; one that a killed process left an hour ago or more is removed by the next file written there. A symbolic link is followed, the target's permissions are kept. Constructing one is also the way to
-// find out early that a path cannot be written. Every failure throws
+// removes the temporary; one that a killed process left an hour ago or more is removed by the next file written there. A symbolic
+// link is followed, the target's permissions are kept. Constructing one is also the way to find out early that a path cannot be
+// written. Every failure throws
 // Error "[save 'path'] wanted ..., found: No space left on device".
 class AtomicFile {
  public:

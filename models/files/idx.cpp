@@ -27,7 +27,11 @@ std::string element_type(unsigned code) {
 }
 
 std::string rank_text(unsigned rank) {
-  return std::to_string(rank) + (rank == 1 ? " dimension (labels)" : rank == 3 ? " dimensions (images)" : rank == 4 ? " dimensions (images with channels)" : " dimensions");
+  const char* const meaning = rank == 1   ? " dimension (labels)"
+                              : rank == 3 ? " dimensions (images)"
+                              : rank == 4 ? " dimensions (images with channels)"
+                                          : " dimensions";
+  return std::to_string(rank) + meaning;
 }
 
 std::string sizes_text(const std::vector<Index>& sizes) {

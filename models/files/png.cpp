@@ -101,7 +101,7 @@ std::uint32_t paper_under(const std::vector<std::uint8_t>& pixels, int channels)
     opaque += alpha;
     whole += 255;
   }
-  const bool bright = 2 * light > 255000 * opaque, mostly_opaque = 2 * opaque > whole;
+  const bool bright = 2 * light > 255000 * opaque, mostly_opaque = 4 * opaque >= 3 * whole;
   return bright == mostly_opaque ? 255 : 0;
 }
 

@@ -73,7 +73,7 @@ const Op& conv_forward_op() {
       const ConvGeometry& g = conv.geometry;
       return conv.pool ? query.shape(0)[0] * g.filters * g.out_height * g.out_width * size_of(query.dtype(0)) : Index{0};
     };
-    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused)};
+    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused), winograd_conv_kernel(ConvRole::forward, read_fused)};
     made.samples = [] {
       const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options, bool bias, bool relu, std::optional<Pool2dOptions> pool) {
         FusedConv conv;
@@ -90,6 +90,7 @@ const Op& conv_forward_op() {
                                  sample({9, 1, 8, 9}, {3, 1, 3, 3}, {}, true, true, Pool2dOptions{.window = 2}),
                                  sample({2, 5, 9, 9}, {10, 5, 3, 3}, {{2, 1}}, false, true, Pool2dOptions{.window = 3, .stride = 2}),
                                  sample({2, 4, 6, 6}, {6, 2, 2, 2}, {1, 1, {}, 2}, true, false, Pool2dOptions{.window = 2}),
+                                 sample({3, 8, 13, 12}, {9, 8, 5, 5}, {}, true, true, Pool2dOptions{.window = 2}),  // large enough for Winograd's algorithm
                                  sample({0, 1, 4, 4}, {2, 1, 3, 3}, {}, true, true, std::nullopt)};
     };
     return made;
@@ -111,7 +112,7 @@ const Op& conv_data_op() {
                         std::transform(gate, gate + call.output(0).elements(), x, x, [](T open, T value) { return open <= T(0) ? T(0) : value; });
                       });
                     }),
-                    direct_conv_kernel(ConvRole::data, read_fused)};
+                    direct_conv_kernel(ConvRole::data, read_fused), winograd_conv_kernel(ConvRole::data, read_fused)};
     made.samples = [] {
       const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options) {
         FusedConv conv;
@@ -119,7 +120,8 @@ const Op& conv_data_op() {
         conv.gate = true;
         return Sample{conv, {sample_images(conv_result(conv, x[0])), sample_value(w), sample_images(x)}};
       };
-      return std::vector<Sample>{sample({5, 3, 6, 7}, {4, 3, 3, 3}, {}), sample({3, 9, 7, 6}, {2, 9, 3, 2}, {2, 1, Padding2d::same()}), sample({0, 1, 4, 4}, {2, 1, 3, 3}, {})};
+      return std::vector<Sample>{sample({5, 3, 6, 7}, {4, 3, 3, 3}, {}), sample({3, 9, 7, 6}, {2, 9, 3, 2}, {2, 1, Padding2d::same()}),
+                                 sample({2, 8, 8, 9}, {8, 8, 3, 3}, {1, 1, Padding2d::same()}), sample({0, 1, 4, 4}, {2, 1, 3, 3}, {})};
     };
     return made;
   }();

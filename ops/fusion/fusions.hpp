@@ -25,6 +25,8 @@ std::vector<plan::Fusion> linear_fusions();
 std::vector<plan::Fusion> linear_update_fusions();
 std::vector<Op> cross_entropy_fusion_ops();
 std::vector<plan::Fusion> cross_entropy_fusions();
+std::vector<Op> batch_norm_fusion_ops();
+std::vector<plan::Fusion> batch_norm_fusions();
 std::vector<Op> layout_ops();
 const Op& reorder_op();
 

@@ -4,6 +4,7 @@
 
 #include <wengert/backends/direct/matmul.hpp>
 #include <wengert/backends/naive/matmul.hpp>
+#include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 #include <wengert/ops/fusion/rule.hpp>
 #include <wengert/ops/matmul.hpp>
@@ -106,15 +107,6 @@ const Op& linear_data_op() {
   return op;
 }
 
-direct::AdamStep adam_step(const AdamAttributes& a, float rate, float correction1, float correction2) {
-  direct::AdamStep step;
-  step.beta1 = a.beta1, step.beta2 = a.beta2;
-  step.epsilon = static_cast<float>(a.epsilon);
-  step.rate = rate, step.correction1 = correction1, step.correction2 = correction2;
-  step.decay = static_cast<float>(a.weight_decay);
-  return step;
-}
-
 enum UpdateInput : int { p, m, v, y, x, rate, correction1, correction2 };
 
 // The outputs' rows are cut in slices for several workers.
@@ -135,7 +127,7 @@ class PreparedUpdate final : public PreparedKernel {
     }
     const auto scalar = [&](int input) { return *call.input(input).read<float>(); };
     direct::linear_weight_adam({dy[0], in[1], dy[1]},
-                               adam_step(call.attributes.as<AdamAttributes>(), scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2)),
+                               direct_adam_step(call.attributes, scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2)),
                                call.input(UpdateInput::x).read<float>(), call.input(UpdateInput::y).read<float>(), first, last, call.output(0).write<float>(),
                                call.output(1).write<float>(), call.output(2).write<float>());
   }

@@ -41,6 +41,11 @@ class PreparedExpansion final : public PreparedKernel {
   WinnersLayout layout_;
 };
 
+class PreparedCopy final : public PreparedKernel {
+ public:
+  void run(const KernelCall& call) const override { copy(call); }
+};
+
 class PreparedReorder final : public PreparedKernel {
  public:
   PreparedReorder(Layout from, Layout to) : from_(from), to_(to) {
@@ -58,6 +63,7 @@ class PreparedReorder final : public PreparedKernel {
 
 Preparation prepare(const PlanQuery& query) {
   const Layout from = query.layout(0), to = query.wanted;
+  if (from == Layout::nchw && to == Layout::nchw) return {std::make_unique<PreparedCopy>(), {}};
   if (from == Layout::winners && to == Layout::nchw) return {std::make_unique<PreparedExpansion>(query.shape(0)[1], query.capacity), {}};
   const auto plain_or_blocks = [](Layout layout) { return layout == Layout::nchw || layout == Layout::nhwc8; };
   constexpr Index word = 4;

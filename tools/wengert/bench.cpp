@@ -79,6 +79,7 @@ void add_bench(CLI::App& app, int& status) {
   add_bench_conv(*bench, status);
   add_bench_op(*bench, status);
   add_bench_step(*bench, status);
+  add_bench_predict(*bench, status);
   add_bench_peak(*bench, status);
 }
 

@@ -36,6 +36,7 @@ void add_bench_overhead(CLI::App& bench, int& status);
 void add_bench_conv(CLI::App& bench, int& status);
 void add_bench_op(CLI::App& bench, int& status);
 void add_bench_step(CLI::App& bench, int& status);
+void add_bench_predict(CLI::App& bench, int& status);
 void add_bench_peak(CLI::App& bench, int& status);
 
 }  // namespace wengert::command

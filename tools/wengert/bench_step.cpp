@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <wengert/backends/direct/target.hpp>
 #include <wengert/models/script.hpp>
 #include <wengert/models/trainer.hpp>
 
@@ -23,13 +24,14 @@ namespace wengert::command {
 namespace {
 
 struct StepArguments {
-  std::string script = "mnist_cnn", data, kernel = "auto";
+  std::string script = "mnist_cnn", data, kernel = "auto", target;
   Index batch = 64, steps = 40, warm_up = 5;
   int threads = 0;
   bool json = false, eager = false;
 };
 
 int run(const StepArguments& a) {
+  if (!a.target.empty()) direct::set_target(a.target);
   Script script = read_script(find_script(a.script));
   const Dataset set = open_dataset(a.data, script.data, Split::train);
   TrainerOptions options = script.options;
@@ -54,8 +56,9 @@ int run(const StepArguments& a) {
                                    {"kernel", a.kernel}, {"steps", a.steps}};
     print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name, milliseconds * middle, a.steps,
-                           milliseconds * least, static_cast<double>(a.batch) / middle, a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name,
+                           milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle, a.batch,
+                           a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
   }
   return success;
 }
@@ -73,7 +76,8 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")->check(whole_number(0));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct");
+  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");
+  sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });
 }

@@ -55,8 +55,8 @@ bool names_op(const std::string& subject, const Catalogue& catalogue) {
   if (std::filesystem::is_regular_file(subject, ignored)) return false;
   if (catalogue.find(subject) != nullptr) return true;
   const std::filesystem::path path = subject;
-  const bool file = path.has_extension() || path.has_parent_path() || std::filesystem::is_regular_file(share_folder() / "scripts" / (subject + ".toml"), ignored);
-  return !file;  // of a misspelt op the catalogue knows the nearest
+  if (path.has_extension() || path.has_parent_path()) return false;
+  return !std::filesystem::is_regular_file(share_folder() / "scripts" / (subject + ".toml"), ignored);  // of a misspelt op the catalogue knows the nearest
 }
 
 // Of the whole: fail where one fails, else inconclusive where one is.
@@ -132,7 +132,8 @@ void add_gradcheck(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
   GradcheckRequest& request = arguments->request;
-  CLI::Option* subject = sub->add_option("subject", request.subject, "A file, script or saved model; else an op; else an installed script; default the report's network");
+  CLI::Option* subject = sub->add_option("subject", request.subject,
+                                         "A file, script or saved model; else an op; else an installed script; default the report's network");
   CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
   sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
   sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1")->check(seed_number());

@@ -90,7 +90,9 @@ void hold_standard_streams() {
 }
 
 // An unset variable of a script, mostly: "" and "--out=".
-bool is_empty(const std::string& word) { return word.empty() || (word.size() > 3 && word.rfind("--", 0) == 0 && word.back() == '=' && word.find('=') + 1 == word.size()); }
+bool is_empty(const std::string& word) {
+  return word.empty() || (word.size() > 3 && word.rfind("--", 0) == 0 && word.find('=') + 1 == word.size());
+}
 
 // Help and version texts leave CLI11 as errors with exit code 0.
 int run(CLI::App& app, const std::vector<std::string>& words, const int& status) {

@@ -113,7 +113,8 @@ void add_predict(CLI::App& app, int& status) {
   CLI::App* sub = app.add_subcommand("predict", "Show the class of PNG pictures, or of images of the test set");
   sub->footer("Examples:\n  wengert predict model.safetensors digit.png\n  wengert predict model.safetensors --index 0 1 2");
   sub->add_option("model", a->model, "Saved model")->required();
-  sub->add_option("pictures", a->pictures, "PNG files, inverted where dark on light; a digit of another size than the model's is cropped, scaled and centred as MNIST's are");
+  sub->add_option("pictures", a->pictures,
+                  "PNG files, inverted where dark on light; a digit of another size than the model's is cropped, scaled and centred as MNIST's are");
   sub->add_option("--index", a->indices, "Images of the test set, counted from 0")->check(whole_number(0));
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");

@@ -119,8 +119,9 @@ class Progress {
     const auto done = static_cast<double>(r.batch - first_ + 1);
     const auto left = seconds / done * static_cast<double>((r.batches - r.batch - 1) + (r.epochs - r.epoch - 1) * r.batches);
     const Index filled = width * (r.batch + 1) / r.batches;
-    const std::string line = fmt::format("epoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ", r.epoch + 1, r.epochs,
-                                         "", filled, "", width - filled, r.loss, 100 * r.accuracy, done * static_cast<double>(batch_) / std::max(seconds, 1e-9), left);
+    const double images_per_second = done * static_cast<double>(batch_) / std::max(seconds, 1e-9);
+    const std::string line = fmt::format("epoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ",
+                                         r.epoch + 1, r.epochs, "", filled, "", width - filled, r.loss, 100 * r.accuracy, images_per_second, left);
     say("\r" + line.substr(0, columns()), stderr);
   }
   void clear() const {
@@ -181,8 +182,8 @@ int run(const TrainArguments& a) {
   const bool lines = !a.quiet && !a.json;
   catch_signals();
   if (lines) {
-    say(fmt::format("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(), script.options.batch, epochs,
-                    script.options.kernel, script.options.seed));
+    say(fmt::format("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(),
+                    script.options.batch, epochs, script.options.kernel, script.options.seed));
   }
   if (script.options.schedule.warm_up > 0) {
     const Index used = (fit.examples > 0 ? std::min(fit.examples, set.size()) : set.size()) - fit.validation;
