@@ -39,7 +39,7 @@ class Parameter {
 
   Tensor value() const;                // shares; set_value later does not change what was returned
   void set_value(Tensor value);        // throws Error on another shape or dtype
-  std::uint64_t version() const;       // grows with every set_value; 0: still at its initial value
+  std::uint64_t version() const;       // grows with every change
   // For plans, which write parameters in place: makes sure that nobody else holds the buffer (copying it where somebody does), and
   // tells afterwards that it was written.
   void own();

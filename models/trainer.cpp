@@ -130,8 +130,7 @@ struct Trainer::State {
     } catch (const Error& error) {
       if (trace != nullptr) plan.plan().trace(nullptr);
       if (std::string(error.what()).find("not finite") == std::string::npos) throw;
-      train_eagerly(count, fill);  // parameters are as before: this finds the first node that is not finite, and throws
-      throw;
+      return train_eagerly(count, fill);  // parameters are as before: this finds the first node that is not finite, and throws
     }
     ++step;
     if (trace != nullptr) trace->end(plan.plan(), step);

@@ -36,7 +36,7 @@ class Choice {
       choose(s);
       s += static_cast<StepId>(graph_.steps.size() - before);  // reorders went in front of it
     }
-    for (const ValueId id : graph_.outputs) want_plain_output(id);
+    for (ValueId& id : graph_.outputs) lay_plain(id);
     if (tuning_ != nullptr && kernels_.backend.empty()) graph_.note("choose", fmt::format("the tuning file knows {} of {} steps", tuned_, asked_));
   }
 
@@ -171,14 +171,18 @@ class Choice {
     const Step& reader = graph_.step(before);
     const bool with_maker = maker != nullptr && maker->extent == Extent::chunk;
     Step step;
-    step.op = reorder_;
-    step.inputs = {from};
     step.name = reader.name;
     step.site = reader.site;
     step.backward = reader.backward;
-    step.why = fmt::format("{} to {}", name(graph_.value(from).layout), name(layout));
     step.extent = with_maker ? Extent::chunk : reader.extent == Extent::whole ? Extent::whole : Extent::chunk;
     step.level = with_maker ? maker->level : reader.level;
+    return insert_reorder(before, std::move(step), from, layout);
+  }
+
+  ValueId insert_reorder(StepId before, Step step, ValueId from, Layout layout) {
+    step.op = reorder_;
+    step.inputs = {from};
+    step.why = fmt::format("{} to {}", name(graph_.value(from).layout), name(layout));
     const StepId id = graph_.insert(before, std::move(step), {graph_.value(from).spec});
     Step& made = graph_.step(id);
     const std::vector<Spec> specs = chunk_specs(made);
@@ -208,9 +212,32 @@ class Choice {
     graph_.step(id).inputs[i] = to;
   }
 
-  void want_plain_output(ValueId id) {
-    if (graph_.value(id).layout == Layout::nchw) return;
-    fail(fmt::format("[plan] the output '{}' came out as {}", graph_.value(id).name, name(graph_.value(id).layout)));  // a kernel overrode `wanted`
+  // What a kernel gives to the caller in its inputs' layout is laid out for him at the end.
+  void lay_plain(ValueId& output) {
+    const ValueId from = output;
+    if (graph_.value(from).layout == Layout::nchw) return;
+    const auto known = std::find_if(reordered_.begin(), reordered_.end(), [&](const auto& made) { return made.first == std::make_pair(from, Layout::nchw); });
+    if (known != reordered_.end()) {
+      output = known->second;
+    } else {
+      const Step& maker = *graph_.maker(from);
+      Step step;
+      step.name = maker.name;
+      step.site = maker.site;
+      step.backward = maker.backward;
+      step.extent = maker.extent;
+      step.level = maker.op->sliced ? maker.level + 1 : maker.level;
+      graph_.levels = std::max(graph_.levels, step.level + 1);
+      output = insert_reorder(static_cast<StepId>(graph_.steps.size()), std::move(step), from, Layout::nchw);
+      reordered_.emplace_back(std::make_pair(from, Layout::nchw), output);
+    }
+    Value &plain = graph_.value(output), &blocked = graph_.value(from);
+    plain.wanted = true;
+    blocked.wanted = false;
+    if (blocked.node < 0) return;  // wanted twice
+    plain.node = blocked.node;     // find() of the Var finds what stands for it
+    plain.node_output = blocked.node_output;
+    blocked.node = -1;
   }
 
   Graph& graph_;

@@ -98,7 +98,9 @@ void settle(Graph& graph) {
     again = false;
     for (Step& step : graph.steps) {
       const int level = std::max(step.level, level_after_readers(graph, step, first_level(graph, step)));
-      if (level > 4 * static_cast<int>(graph.steps.size()) + 4) fail(step.text() + " and the reads of what it sets wait for each other: a plan cannot hold that");
+      if (level > 4 * static_cast<int>(graph.steps.size()) + 4) {
+        fail(step.text() + " and the reads of what it sets wait for each other: a plan cannot hold that");
+      }
       if (level != step.level) again = true;
       step.level = level;
       if (follows_update(graph, step)) {

@@ -197,12 +197,12 @@ bool fuse_forward(Graph& graph, StepId s) {
   if (const StepId relu = only_reader(graph, results[0]); is(graph, relu, "relu")) {
     conv.relu = true;
     take(relu);
-  } else if (const auto readers = graph.readers(results[0]); readers.size() > 1) {
-    graph.note("fuse", "no further than " + graph.step(taken.back()).text() + ": " + std::to_string(readers.size()) + " steps read it");
   }
   if (const StepId pool = only_reader(graph, results[0]); is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
     conv.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
     take(pool);
+  } else if (const auto readers = graph.readers(results[0]); readers.size() > 1) {
+    graph.note("fuse", "no further than " + graph.step(taken.back()).text() + ": " + std::to_string(readers.size()) + " steps read it");
   }
   if (taken.size() == 1) return false;
   std::vector<Spec> specs = graph.specs_of(results);
