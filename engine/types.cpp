@@ -22,6 +22,7 @@ const char* name(Layout layout) {
   switch (layout) {
     case Layout::nchw: return "nchw";
     case Layout::nhwc8: return "nhwc8";
+    case Layout::packed: return "packed";
     default: return "winners";
   }
 }

@@ -29,7 +29,8 @@ struct TuningCandidate {
 struct TuningEntry {
   std::string key = {}, step = {};  // plan::tuning_key(); "[conv2d 'conv1' ...]"
   std::vector<TuningCandidate> candidates = {};
-  std::string usual = {};             // the kernel that a plan takes without a tuning
+  std::string usual = {};             // the kernel that a plan takes without a tuning, and its layout
+  Layout usual_layout = Layout::nchw;
   std::string winner = {}, reason = {};
   std::optional<Layout> layout = {};  // of the winner, where it is another than without a tuning
   bool changes() const { return winner != usual || layout; }

@@ -113,7 +113,7 @@ class Printer {
   void steps() const {
     Table table({"step", "result", "kernel", "FLOPs", "moved"}, {3, 4});
     for (const StepRow& row : rows_) {
-      table.add({fmt::format("  {} {}", row.id, title_of(row)), list_text(row.outputs, false), row.alias ? "nothing to do" : row.kernel, flops_text(row.flops),
+      table.add({fmt::format("  {} {}", row.id, title_of(row)), result_text(row), row.alias ? "nothing to do" : row.kernel, flops_text(row.flops),
                  row.alias ? "" : bytes_text(row.bytes)});
     }
     const std::string text = table.text();
@@ -130,6 +130,13 @@ class Printer {
       at = end;
       details(row);
     }
+  }
+
+  // All results where there is room.
+  std::string result_text(const StepRow& row) const {
+    constexpr std::size_t room = 26;
+    const std::string all = list_text(row.outputs, false);
+    return arguments_.wide || all.size() <= room || row.outputs.size() == 1 ? all : shape_text(row.outputs.front()) + ", ..";
   }
 
   void level_line(const StepRow& row, bool first) const {
@@ -155,13 +162,12 @@ class Printer {
   void kept() const {
     if (arguments_.inference) return;
     print_line("\nkept for the backward pass:");
-    Table table({"  value", "bytes", "where", "read by"}, {1});
     for (const StepRow& row : rows_) {
       for (const ValueRow& value : row.outputs) {
-        if (!value.kept_for.empty()) table.add({"  " + title_of(row) + " " + shape_text(value), bytes_text(value.bytes), place_text(value), value.kept_for});
+        if (value.kept_for.empty()) continue;
+        line(fmt::format("{} {}, {}, {}: for {}", title_of(row), shape_text(value), bytes_text(value.bytes), place_text(value), value.kept_for), 2);
       }
     }
-    print_line(table.text());
   }
 
   static std::string place_text(const ValueRow& value) {

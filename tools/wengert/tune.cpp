@@ -101,6 +101,7 @@ class StepTuner {
     for (const Candidate& candidate : candidates_) entry.candidates.push_back(candidate.row);
     const Candidate& best = winner(entry.reason);
     entry.usual = step_.kernel->backend;
+    entry.usual_layout = default_layout();
     entry.winner = best.row.kernel;
     if (best.row.layout != default_layout()) entry.layout = best.row.layout;
     return entry;
@@ -279,7 +280,7 @@ void print(const TuningReport& report, const std::string& out) {
   for (const TuningEntry& entry : report.entries) {
     for (const TuningCandidate& candidate : entry.candidates) {
       const std::string title = &candidate == &entry.candidates.front() ? entry.step : "";
-      const bool admitted = candidate.refusal.empty(), won = admitted && candidate.kernel == entry.winner;
+      const bool admitted = candidate.refusal.empty(), won = candidate.kernel == entry.winner && candidate.layout == entry.layout.value_or(entry.usual_layout);
       table.add({title, (won ? "* " : "  ") + candidate.kernel, name(candidate.layout), admitted ? time_text(candidate.seconds) : "refused",
                  admitted ? fmt::format("{:.0e}", candidate.error) : ""});
     }
