@@ -27,8 +27,7 @@ int guards = 0;
 int threads_before = 1;
 
 int to_blas(Index size) {
-  if (size > std::numeric_limits<int>::max())
-    fail(fmt::format("[blas] wanted a matrix whose sizes fit 32 bits, got a size of {}", size));
+  if (size > std::numeric_limits<int>::max()) fail(fmt::format("[blas] wanted a matrix whose sizes fit 32 bits, got a size of {}", size));
   return static_cast<int>(size);
 }
 
@@ -61,8 +60,8 @@ void SingleThread::gemm(const Product& p, T alpha, const T* a, const T* b, T bet
     return;
   }
   cxxblas::gemm<int>(cxxblas::RowMajor, p.transpose_a ? cxxblas::Trans : cxxblas::NoTrans,
-                     p.transpose_b ? cxxblas::Trans : cxxblas::NoTrans, to_blas(p.rows), to_blas(p.columns), to_blas(p.inner), alpha,
-                     a, to_blas(a_pitch), b, to_blas(b_pitch), beta, c, to_blas(c_pitch));
+                     p.transpose_b ? cxxblas::Trans : cxxblas::NoTrans, to_blas(p.rows), to_blas(p.columns), to_blas(p.inner), alpha, a,
+                     to_blas(a_pitch), b, to_blas(b_pitch), beta, c, to_blas(c_pitch));
 }
 
 template void SingleThread::gemm(const Product&, float, const float*, const float*, float, float*) const;

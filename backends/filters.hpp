@@ -27,9 +27,7 @@ void unpack_filters(const ConvGeometry& g, Index run, const T* packed, T* w) {
   for_each_weight(g, run, [&](Index plain, Index place) { w[plain] = packed[place]; });
 }
 
-inline Index filter_elements(const ConvGeometry& g) {
-  return g.filters * g.group_channels() * g.kernel_height * g.kernel_width;
-}
+inline Index filter_elements(const ConvGeometry& g) { return g.filters * g.group_channels() * g.kernel_height * g.kernel_width; }
 
 // Elements, rounded up so that what follows in a workspace is 64-byte aligned again.
 constexpr Index aligned_elements(Index elements) { return (elements + 15) / 16 * 16; }

@@ -22,8 +22,8 @@ std::shared_ptr<TapeState> common_tape(const Op& op, std::span<const Var> inputs
     input.check();
     if (!tape) tape = input.state();
     if (tape != input.state()) {
-      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(), Tape(input.state()).text(), i,
-                       input.name()));
+      fail(fmt::format("{} mixes two tapes: {} and {} (input {} '{}')", caption_of(op, options), Tape(tape).text(),
+                       Tape(input.state()).text(), i, input.name()));
     }
   }
   return tape;
@@ -47,11 +47,11 @@ std::vector<std::string> input_names(std::span<const Var> inputs) {
 struct Call {
   const Op& op;
   const Attributes& attributes;
-  std::vector<Spec> specs = {};    // of the inputs
-  std::uint32_t batched = 0;       // bit i: input i carries the batch
+  std::vector<Spec> specs = {};  // of the inputs
+  std::uint32_t batched = 0;     // bit i: input i carries the batch
   BatchEffect effect = {};
-  Index batch = -1;                // images, where the kernel may be called on chunks of them
-  std::vector<Spec> results = {};  // of the outputs
+  Index batch = -1;                  // images, where the kernel may be called on chunks of them
+  std::vector<Spec> results = {};    // of the outputs
   std::vector<Tensor> outputs = {};  // declared, then computed
   const Kernel* kernel = nullptr;
 };
@@ -112,7 +112,15 @@ void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice
   for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec());
   static SerialExecutor serial;
   Executor& executor = context.executor ? *context.executor : serial;
-  execute({call.op, *call.kernel, call.attributes, {values, inputs.size()}, call.outputs, call.batched, call.effect, context.flush_denormals, call.batch},
+  execute({call.op,
+           *call.kernel,
+           call.attributes,
+           {values, inputs.size()},
+           call.outputs,
+           call.batched,
+           call.effect,
+           context.flush_denormals,
+           call.batch},
           executor);
 }
 
@@ -147,7 +155,8 @@ std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<cons
   for (const Var& input : inputs) input_ids.push_back(input_on(tape, input));
   const auto id = static_cast<Index>(tape->nodes.size());
   const int outputs = static_cast<int>(call.outputs.size());
-  tape->nodes.push_back({&op, std::move(attributes), std::move(input_ids), std::move(call.outputs), options.name, options.site, -1, carried, call.kernel});
+  tape->nodes.push_back(
+      {&op, std::move(attributes), std::move(input_ids), std::move(call.outputs), options.name, options.site, -1, carried, call.kernel});
   for (int o = 0; o < outputs; ++o) results.emplace_back(tape, tape->generation, id, o);
   return results;
 }

@@ -14,8 +14,8 @@ class Attributes {
   Attributes() = default;  // an op without options
 
   template <class A>
-    requires(!std::is_same_v<std::remove_cvref_t<A>, Attributes>)
-  Attributes(A value)  // implicit, so that call sites read apply(op, MyAttributes{...}, inputs)
+  requires(!std::is_same_v<std::remove_cvref_t<A>, Attributes>)
+      Attributes(A value)  // implicit, so that call sites read apply(op, MyAttributes{...}, inputs)
       : holder_(std::make_shared<const Held<A>>(std::move(value))) {}
 
   // The struct it was made from. Throws Error("wanted attributes ..., got ...") where it is of another type or none.

@@ -17,20 +17,20 @@ struct Tuning;
 struct Context {
   bool recording = true;
   KernelChoice choice = {};
-  std::shared_ptr<Executor> executor = {};   // null: one worker
+  std::shared_ptr<Executor> executor = {};          // null: one worker
   std::shared_ptr<const plan::Tuning> tuning = {};  // for plans of inference
-  const Catalogue* catalogue = nullptr;      // of a reverse sweep, for its calls on values that are on no tape
+  const Catalogue* catalogue = nullptr;             // of a reverse sweep, for its calls on values that are on no tape
   bool flush_denormals = true;
-  bool training = false;                     // layers such as dropout and batch norm act as in training
-  std::uint64_t seed = 0;                    // of the random numbers of such layers
-  Var step = {};                             // i32 scalar: the training step that indexes them
+  bool training = false;   // layers such as dropout and batch norm act as in training
+  std::uint64_t seed = 0;  // of the random numbers of such layers
+  Var step = {};           // i32 scalar: the training step that indexes them
 
   // This thread's. A new thread starts with the process-wide defaults.
   static Context& current();
 };
 
 // Defaults for threads that have not made their Context yet, and for the calling thread from now on.
-void set_default_kernel(const std::string& choice);                 // "auto", "im2col", "im2col,auto"
+void set_default_kernel(const std::string& choice);  // "auto", "im2col", "im2col,auto"
 void set_default_executor(std::shared_ptr<Executor> executor);
 
 // Restores the whole Context when it ends.

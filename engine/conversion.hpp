@@ -15,7 +15,8 @@ template <class To, class From>
 To converted(From value) {
   if constexpr (std::numeric_limits<To>::is_integer) {
     const auto number = static_cast<double>(value);
-    const bool holds = number > static_cast<double>(std::numeric_limits<To>::min()) - 1 && number < static_cast<double>(std::numeric_limits<To>::max()) + 1;
+    const bool holds = number > static_cast<double>(std::numeric_limits<To>::min()) - 1 &&
+                       number < static_cast<double>(std::numeric_limits<To>::max()) + 1;
     if (!holds) fail_to_convert(number, dtype_of<To>());
   }
   return static_cast<To>(value);

@@ -50,15 +50,15 @@ void* thread_workspace(Index bytes) {
   struct Block {
     void* data = nullptr;
     Index size = 0;
-    ~Block() { ::operator delete(data, std::align_val_t{Tensor::alignment}); }
+    ~Block() { ::operator delete (data, std::align_val_t{Tensor::alignment}); }
   };
   thread_local Block block;
   if (block.size < bytes) {
-    ::operator delete(block.data, std::align_val_t{Tensor::alignment});
+    ::operator delete (block.data, std::align_val_t{Tensor::alignment});
     block.data = nullptr;
     block.size = 0;
     try {
-      block.data = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
+      block.data = ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{Tensor::alignment});
     } catch (const std::bad_alloc&) {
       fail(fmt::format("out of memory: wanted a workspace of {} bytes", bytes));
     }

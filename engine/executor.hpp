@@ -49,10 +49,10 @@ struct Execution {
   const Attributes& attributes;
   std::span<const Tensor> inputs;
   std::span<Tensor> outputs;
-  std::uint32_t batched = 0;          // bit i: input i carries the batch
-  BatchEffect effect = {};            // meaningful where batched is not 0
+  std::uint32_t batched = 0;  // bit i: input i carries the batch
+  BatchEffect effect = {};    // meaningful where batched is not 0
   bool flush_denormals = true;
-  Index batch = -1;                   // images, to be cut in chunks; -1: one call on everything
+  Index batch = -1;  // images, to be cut in chunks; -1: one call on everything
 };
 
 // Cuts the batch, calls the kernel on each chunk, and adds the partial results of a sum over images in a fixed tree.

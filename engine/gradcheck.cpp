@@ -22,7 +22,8 @@ bool all_integers(const Values& values, DType dtype) {
 
 class FunctionCheck {
  public:
-  FunctionCheck(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, const GradcheckSubject& subject)
+  FunctionCheck(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options,
+                const GradcheckSubject& subject)
       : function_(function, inputs, options, subject.multilinear), inputs_(inputs), options_(options), subject_(subject) {}
 
   GradcheckReport run() {
@@ -137,7 +138,8 @@ class FunctionCheck {
     if (!integers(function_.values()) || !integers(gradients())) {  // it has coefficients such as 1/3
       double values = 0;
       for (std::size_t o = 0; o < function_.values().size(); ++o) {
-        for (std::size_t i = 0; i < function_.values()[o].size(); ++i) values += std::abs(function_.values()[o][i] * function_.weights()[o][i]);
+        for (std::size_t i = 0; i < function_.values()[o].size(); ++i)
+          values += std::abs(function_.values()[o][i] * function_.weights()[o][i]);
       }
       bound = 32 * SlopePrecision::of(dtype()).epsilon * (magnitude + values);
     }
@@ -196,7 +198,8 @@ class FunctionCheck {
       const bool wrong = first.judged.judgement.verdict == Verdict::fail;
       const Outcome half = wrong ? first : measure(halves[1]);
       if (half.judged.judgement.verdict != Verdict::fail) {
-        if (first.judged.judgement.kink || half.judged.judgement.kink) {  // at kinks of several parts the sum of their slopes bounds nothing
+        if (first.judged.judgement.kink ||
+            half.judged.judgement.kink) {  // at kinks of several parts the sum of their slopes bounds nothing
           outcome.judged.judgement.verdict = Verdict::inconclusive;
           outcome.judged.judgement.reason = "kinks of several inputs";
         }
@@ -266,8 +269,8 @@ GradcheckFunction gradient_of(const GradcheckFunction& function, const std::vect
 
 }  // namespace
 
-GradcheckReport check_function(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options,
-                               const GradcheckSubject& subject) {
+GradcheckReport check_function(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs,
+                               const GradcheckOptions& options, const GradcheckSubject& subject) {
   if (options.order != 1 && options.order != 2) fail(fmt::format("[gradcheck] wanted order 1 or 2, got {}", options.order));
   const KeepDenormals denormals;
   Context::current().recording = true;
@@ -279,7 +282,8 @@ GradcheckReport check_function(const GradcheckFunction& function, const std::vec
   for (const Var& output : function(vars)) {
     if (!is_float(output.dtype())) continue;
     const std::string cotangent = fmt::format("cotangent {}", all.size() - inputs.size());
-    const Values values = random_values(static_cast<std::size_t>(output.shape().elements()), random_stream(options.seed, cotangent), subject.multilinear);
+    const Values values =
+        random_values(static_cast<std::size_t>(output.shape().elements()), random_stream(options.seed, cotangent), subject.multilinear);
     all.push_back({Tensor::copy(values.data(), output.shape()).cast(output.dtype()), cotangent, output.batched()});
   }
   const auto empty = [](const GradcheckInput& input) { return input.value.elements() == 0; };

@@ -16,25 +16,26 @@ std::string position_text(const Shape& shape, Index index) {
 }
 
 std::string GradcheckFinding::text() const {
-  std::string place = input < 0 ? "all inputs jointly" : input_name.empty() ? fmt::format("input {}", input) : fmt::format("input {} '{}'", input, input_name);
+  std::string place = input < 0            ? "all inputs jointly"
+                      : input_name.empty() ? fmt::format("input {}", input)
+                                           : fmt::format("input {} '{}'", input, input_name);
   if (index >= 0) place += fmt::format(" at index {} {}", index, position);
   else if (input >= 0) place += " along a random direction";
   std::string result = fmt::format("{} {}: {}", node, name(verdict), order > 1 ? "second derivative, " : "");
-  result += fmt::format("{}: {}: analytic {:.12g}, numeric {:.12g} (left {:.8g}, right {:.8g}, error {:.1g})", place, reason,
-                        analytic, numeric, left, right, error);
+  result += fmt::format("{}: {}: analytic {:.12g}, numeric {:.12g} (left {:.8g}, right {:.8g}, error {:.1g})", place, reason, analytic,
+                        numeric, left, right, error);
   if (number >= 0) result += fmt::format("; case {}", number);
   result += fmt::format("; seed {}", seed);
   return command.empty() ? result : result + "; again: " + command;
 }
 
-Verdict GradcheckReport::verdict() const {
-  return failed > 0 ? Verdict::fail : inconclusive > 0 ? Verdict::inconclusive : Verdict::pass;
-}
+Verdict GradcheckReport::verdict() const { return failed > 0 ? Verdict::fail : inconclusive > 0 ? Verdict::inconclusive : Verdict::pass; }
 
 void GradcheckReport::add(GradcheckFinding finding) {
   const bool wrong = finding.verdict == Verdict::fail;
   ++(wrong ? failed : inconclusive);
-  const auto first_doubt = std::find_if(findings.begin(), findings.end(), [](const GradcheckFinding& f) { return f.verdict != Verdict::fail; });
+  const auto first_doubt =
+      std::find_if(findings.begin(), findings.end(), [](const GradcheckFinding& f) { return f.verdict != Verdict::fail; });
   findings.insert(wrong ? first_doubt : findings.end(), std::move(finding));
 }
 

@@ -94,7 +94,8 @@ GradcheckReport without_kinks(const GradcheckReport& model, const GradcheckRepor
 
 }  // namespace
 
-GradcheckReport check_op(const Catalogue& catalogue, const std::string& op_name, const GradcheckOptions& options, const std::string& command) {
+GradcheckReport check_op(const Catalogue& catalogue, const std::string& op_name, const GradcheckOptions& options,
+                         const std::string& command) {
   const Op& op = catalogue.at(op_name);
   const std::vector<Sample> samples = op.samples();
   const bool constant = op.smoothness == Op::Smoothness::constant;
@@ -102,7 +103,8 @@ GradcheckReport check_op(const Catalogue& catalogue, const std::string& op_name,
   GradcheckReport report;
   if (constant && (op.stops_gradient || options.order > 1)) return report;
   const auto cases = static_cast<Index>(samples.size());
-  if (options.only_case >= cases) fail(fmt::format("[{}] has {} sample cases, counted from 0; there is no case {}", op.name, cases, options.only_case));
+  if (options.only_case >= cases)
+    fail(fmt::format("[{}] has {} sample cases, counted from 0; there is no case {}", op.name, cases, options.only_case));
   GradcheckOptions own = options;
   own.catalogue = &catalogue;
   for (Index number = 0; number < cases && report.failed < options.most_failures; ++number) {
@@ -175,7 +177,8 @@ GradcheckReport check_nodes(const Tape& tape, Index size, const GradcheckOptions
   return report;
 }
 
-GradcheckReport check_model(const GradcheckLoss& loss, const std::vector<Tensor>& data, const GradcheckOptions& options, const std::string& command) {
+GradcheckReport check_model(const GradcheckLoss& loss, const std::vector<Tensor>& data, const GradcheckOptions& options,
+                            const std::string& command) {
   const KeepDenormals denormals;
   Context::current().recording = true;
   const std::vector<Parameter> parameters = parameters_of(loss, data, options);

@@ -34,7 +34,8 @@ class Sweep {
     for (Index id = base_; id < end(); ++id) {
       const Node& node = tape_.node(id);
       if (active_[position(id)] || node.op->smoothness == Op::Smoothness::constant) continue;
-      active_[position(id)] = std::any_of(node.inputs.begin(), node.inputs.end(), [&](const Node::Input& input) { return takes_gradient(input); });
+      active_[position(id)] =
+          std::any_of(node.inputs.begin(), node.inputs.end(), [&](const Node::Input& input) { return takes_gradient(input); });
     }
   }
 
@@ -131,7 +132,8 @@ void check_target(const Tape& tape, const Var& var) {
   if (!var) fail("[gradients] wanted a recorded Var to differentiate with respect to, got an empty one");
   if (!var.recorded()) fail("[gradients] wanted a recorded Var to differentiate with respect to, got one that holds only its value");
   var.check();
-  if (!(var.tape() == tape)) fail("[gradients] " + title(var) + " is on " + var.tape().text() + ", the differentiated value on " + tape.text());
+  if (!(var.tape() == tape))
+    fail("[gradients] " + title(var) + " is on " + var.tape().text() + ", the differentiated value on " + tape.text());
   if (!is_float(var.dtype())) fail("[gradients] " + title(var) + " is " + name(var.dtype()) + ": integers have no gradient");
 }
 
@@ -159,7 +161,8 @@ Var seed_of(const Tape& tape, const Var& y, const GradientOptions& options, std:
 }  // namespace
 
 std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, const GradientOptions& options) {
-  if (ys.empty() || !ys[0] || !ys[0].recorded()) fail("[gradients] wanted a recorded Var to differentiate, got one that holds only its value");
+  if (ys.empty() || !ys[0] || !ys[0].recorded())
+    fail("[gradients] wanted a recorded Var to differentiate, got one that holds only its value");
   if (wrt.empty()) return {};
   if (!options.cotangents.empty() && options.cotangents.size() != ys.size()) {
     fail(fmt::format("[gradients] wanted {} cotangents, one for each differentiated value, got {}", ys.size(), options.cotangents.size()));

@@ -45,7 +45,7 @@ class PreparedKernel {
 
   virtual ~PreparedKernel() = default;
   virtual void run(const KernelCall& call) const = 0;
-  virtual Index workspace() const { return 0; }   // bytes of one call
+  virtual Index workspace() const { return 0; }  // bytes of one call
   virtual std::string describe() const { return {}; }
 
   // An input whose layout is packed: its bytes, and how they are made from the plain value.
@@ -67,27 +67,27 @@ class PreparedKernel {
 // What a plan tells a kernel of a call: sizes of the largest chunk, the layouts in which the inputs lie, what the readers would like.
 struct PlanQuery : OpQuery {
   std::span<const Layout> layouts = {};
-  Layout wanted = Layout::nchw;           // of output 0
-  Index capacity = 0;                     // of an input with layout winners
-  std::uint32_t batched = 0;              // bit i: input i carries the batch
-  bool whole = false;                     // one call covers the whole batch
+  Layout wanted = Layout::nchw;  // of output 0
+  Index capacity = 0;            // of an input with layout winners
+  std::uint32_t batched = 0;     // bit i: input i carries the batch
+  bool whole = false;            // one call covers the whole batch
   Layout layout(int input) const { return layouts[static_cast<std::size_t>(input)]; }
 };
 
 struct Preparation {
   std::unique_ptr<const PreparedKernel> kernel = {};
-  std::string refusal = {};               // the reason why there is no kernel
+  std::string refusal = {};  // the reason why there is no kernel
 };
 
 // Called from several threads at once on different chunks: no shared mutable state, no allocation, no exceptions but Error.
 struct Kernel {
   std::string backend = "naive";  // the name that --kernel takes
   std::function<void(const KernelCall&)> run = {};
-  std::vector<DType> dtypes = {DType::f32, DType::f64};           // of the call's floating values; empty: any
-  std::function<std::string(const OpQuery&)> refuse = {};         // the reason why not, or empty; absent: takes everything
-  std::function<Index(const OpQuery&)> workspace = {};            // bytes for one call on inputs of these sizes; absent: none
-  std::function<Preparation(const PlanQuery&)> prepare = {};      // for plans; absent: `run` on plain values
-  bool exact = true;                                              // sums of products of small integers come out exactly
+  std::vector<DType> dtypes = {DType::f32, DType::f64};       // of the call's floating values; empty: any
+  std::function<std::string(const OpQuery&)> refuse = {};     // the reason why not, or empty; absent: takes everything
+  std::function<Index(const OpQuery&)> workspace = {};        // bytes for one call on inputs of these sizes; absent: none
+  std::function<Preparation(const PlanQuery&)> prepare = {};  // for plans; absent: `run` on plain values
+  bool exact = true;                                          // sums of products of small integers come out exactly
 };
 
 }  // namespace wengert

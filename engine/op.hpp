@@ -38,8 +38,10 @@ class VjpCall {
 
   const Attributes& attributes() const { return attributes_; }
   template <class A>
-  const A& as() const { return attributes_.as<A>(); }
-  const Var& input(int i) const;   // throws Error where the op does not list it in `keeps`
+  const A& as() const {
+    return attributes_.as<A>();
+  }
+  const Var& input(int i) const;  // throws Error where the op does not list it in `keeps`
   const Var& output(int o) const;
   const Shape& input_shape(int i) const { return inputs_[static_cast<std::size_t>(i)].shape(); }
   bool input_batched(int i) const { return inputs_[static_cast<std::size_t>(i)].batched(); }
@@ -59,18 +61,18 @@ class VjpCall {
 // One input of a sample call.
 struct SampleInput {
   enum class Fill : std::uint8_t {
-    normal,     // standard normal
-    positive,   // uniform in [0.5, 2)
-    distinct,   // a permutation of well separated values: no ties
-    away,       // |value| in [0.25, 2), either sign: away from a kink at 0
-    classes,    // i32, uniform in [0, bound)
+    normal,          // standard normal
+    positive,        // uniform in [0.5, 2)
+    distinct,        // a permutation of well separated values: no ties
+    away,            // |value| in [0.25, 2), either sign: away from a kink at 0
+    classes,         // i32, uniform in [0, bound)
     row_stochastic,  // positive, the last axis sums to 1
     zeros
   };
   Shape shape = {};
   Fill fill = Fill::normal;
-  Index bound = 0;        // for classes
-  bool batched = false;   // carries the batch on axis 0
+  Index bound = 0;       // for classes
+  bool batched = false;  // carries the batch on axis 0
 };
 
 // One call that the op table test, the gradient check and the benchmarks make. Floating inputs take the dtype of the case.
@@ -84,8 +86,8 @@ struct Op {
   enum class Smoothness : std::uint8_t {
     multilinear,  // linear or affine in each input alone: differences with step 1 are exact
     smooth,
-    kinked,       // differentiable almost everywhere
-    constant      // no gradient by definition: comparisons, one-hot, stop_gradient
+    kinked,   // differentiable almost everywhere
+    constant  // no gradient by definition: comparisons, one-hot, stop_gradient
   };
   struct Keeps {
     std::uint32_t inputs = 0, outputs = 0;  // bit masks: the values that the vjp reads
@@ -93,7 +95,7 @@ struct Op {
   static constexpr int any_number = 31;  // of inputs
 
   std::string name = {};
-  std::string summary = {};      // one line: the formula and what it is for
+  std::string summary = {};  // one line: the formula and what it is for
   int min_inputs = 1, max_inputs = 1;
   Smoothness smoothness = Smoothness::smooth;
   bool broadcasts = false;       // inputs broadcast to the output: the sweep sums their gradients back to their shape

@@ -17,7 +17,7 @@ struct Initial {
 
   static Initial constant(double value) { return {Kind::constant, value}; }
   static Initial uniform(double bound) { return {Kind::uniform, bound}; }
-  static Initial he_uniform(Index fan_in);                   // bound sqrt(6 / fan_in), He et al. 2015, equation 10
+  static Initial he_uniform(Index fan_in);                     // bound sqrt(6 / fan_in), He et al. 2015, equation 10
   static Initial glorot_uniform(Index fan_in, Index fan_out);  // bound sqrt(6 / (fan_in + fan_out)), Glorot and Bengio 2010, equation 16
 };
 
@@ -34,12 +34,12 @@ class Parameter {
   const Shape& shape() const;
   Role role() const;
   bool frozen() const;
-  void freeze(bool frozen = true);     // a frozen parameter is read but not trained
+  void freeze(bool frozen = true);  // a frozen parameter is read but not trained
   bool trainable() const { return role() == Role::trained && !frozen(); }
 
-  Tensor value() const;                // shares; set_value later does not change what was returned
-  void set_value(Tensor value);        // throws Error on another shape or dtype
-  std::uint64_t version() const;       // grows with every change
+  Tensor value() const;           // shares; set_value later does not change what was returned
+  void set_value(Tensor value);   // throws Error on another shape or dtype
+  std::uint64_t version() const;  // grows with every change
   // For plans, which write parameters in place: makes sure that nobody else holds the buffer (copying it where somebody does), and
   // tells afterwards that it was written.
   void own();
@@ -50,7 +50,7 @@ class Parameter {
   // As a Var beside x: the parameter's node on x's tape, or only its value (f32) where nothing is recorded.
   Var on(const At& x) const;
 
-  Parameter clone() const;             // the same name and value, shared with nobody
+  Parameter clone() const;  // the same name and value, shared with nobody
   bool operator==(const Parameter& other) const { return state_ == other.state_; }
 
  private:

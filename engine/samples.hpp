@@ -10,8 +10,8 @@ namespace wengert {
 
 struct SampleOptions {
   std::uint64_t seed = 1;
-  DType dtype = DType::f64;    // of the floating inputs; an f32 tensor holds the f64 one's values, rounded
-  bool integers = false;       // small integers instead, so that sums of products are exact in f32 too
+  DType dtype = DType::f64;  // of the floating inputs; an f32 tensor holds the f64 one's values, rounded
+  bool integers = false;     // small integers instead, so that sums of products are exact in f32 too
 };
 
 // The value of input `input` of case `number` of an op's samples.

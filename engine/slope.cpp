@@ -42,8 +42,14 @@ Slope SlopeLadder::best(int from, int to) {
     const double left = fine.left / step, right = fine.right / step;
     const double coarse_left = coarse.left / (4 * step), coarse_right = coarse.right / (4 * step);
     const double central = left / 2 + right / 2, coarse_central = coarse_left / 2 + coarse_right / 2;
-    Slope here{central + (central - coarse_central) / 15, left, right, (4 * (right - left) - (coarse_right - coarse_left)) / 3,
-               std::max(0.0, (16 * fine.bend - coarse.bend) / (12 * step)), 0, step, true};
+    Slope here{central + (central - coarse_central) / 15,
+               left,
+               right,
+               (4 * (right - left) - (coarse_right - coarse_left)) / 3,
+               std::max(0.0, (16 * fine.bend - coarse.bend) / (12 * step)),
+               0,
+               step,
+               true};
     if (!std::isfinite(here.value) || !std::isfinite(here.jump)) {
       previous.finite = false;
       continue;

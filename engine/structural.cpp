@@ -169,17 +169,21 @@ Op make_cast() {
     return std::vector<Var>{floats ? cast(call.cotangent(), call.input_dtype(0)) : Var()};
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    visit_any(call.input(0).dtype, [&](auto from_zero) {
-      using From = decltype(from_zero);
-      visit_any(call.output(0).dtype, [&](auto to_zero) {
-        using To = decltype(to_zero);
-        const From* const in = call.input(0).read<From>();
-        std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return converted<To>(value); });
-      });
-    });
-  }, {})};
-  op.samples = [] { return std::vector<Sample>{{CastAttributes{DType::f64}, {{{9, 3}, {}, 0, true}}}, {CastAttributes{DType::f64}, {{{5}}}}}; };
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        visit_any(call.input(0).dtype, [&](auto from_zero) {
+          using From = decltype(from_zero);
+          visit_any(call.output(0).dtype, [&](auto to_zero) {
+            using To = decltype(to_zero);
+            const From* const in = call.input(0).read<From>();
+            std::transform(in, in + call.input(0).elements(), call.output(0).write<To>(), [](From value) { return converted<To>(value); });
+          });
+        });
+      },
+      {})};
+  op.samples = [] {
+    return std::vector<Sample>{{CastAttributes{DType::f64}, {{{9, 3}, {}, 0, true}}}, {CastAttributes{DType::f64}, {{{5}}}}};
+  };
   return op;
 }
 
@@ -195,13 +199,17 @@ Op make_fill() {
     return std::vector<Spec>{spec};
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    visit_any(call.output(0).dtype, [&](auto zero) {
-      using T = decltype(zero);
-      std::fill_n(call.output(0).write<T>(), call.output(0).elements(), static_cast<T>(call.attributes.as<FillAttributes>().value));
-    });
-  }, {})};
-  op.samples = [] { return std::vector<Sample>{{FillAttributes{{{3, 2}, DType::f32}, 2.5}, {}}, {FillAttributes{{{}, DType::f64}, -1.0}, {}}}; };
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        visit_any(call.output(0).dtype, [&](auto zero) {
+          using T = decltype(zero);
+          std::fill_n(call.output(0).write<T>(), call.output(0).elements(), static_cast<T>(call.attributes.as<FillAttributes>().value));
+        });
+      },
+      {})};
+  op.samples = [] {
+    return std::vector<Sample>{{FillAttributes{{{3, 2}, DType::f32}, 2.5}, {}}, {FillAttributes{{{}, DType::f64}, -1.0}, {}}};
+  };
   return op;
 }
 
@@ -221,12 +229,30 @@ Op make_identity(const char* name, const char* summary, Op::Smoothness smoothnes
   return op;
 }
 
-const Op& add_op() { static const Op op = make_add(); return op; }
-const Op& sum_to_op() { static const Op op = make_sum_to(); return op; }
-const Op& broadcast_to_op() { static const Op op = make_broadcast_to(); return op; }
-const Op& reshape_op() { static const Op op = make_reshape(); return op; }
-const Op& cast_op() { static const Op op = make_cast(); return op; }
-const Op& fill_op() { static const Op op = make_fill(); return op; }
+const Op& add_op() {
+  static const Op op = make_add();
+  return op;
+}
+const Op& sum_to_op() {
+  static const Op op = make_sum_to();
+  return op;
+}
+const Op& broadcast_to_op() {
+  static const Op op = make_broadcast_to();
+  return op;
+}
+const Op& reshape_op() {
+  static const Op op = make_reshape();
+  return op;
+}
+const Op& cast_op() {
+  static const Op op = make_cast();
+  return op;
+}
+const Op& fill_op() {
+  static const Op op = make_fill();
+  return op;
+}
 const Op& stop_gradient_op() {
   static const Op op = make_identity("stop_gradient", "x, as a constant to gradients", Op::Smoothness::constant);
   return op;
@@ -234,9 +260,7 @@ const Op& stop_gradient_op() {
 const Op& assign_op() {
   static const Op op = [] {
     Op made = make_identity("assign", "the parameter's next value", Op::Smoothness::constant);
-    made.samples = [] {
-      return std::vector<Sample>{{AssignAttributes{Parameter("sample", {3}, Initial::constant(0))}, {{{3}}}}};
-    };
+    made.samples = [] { return std::vector<Sample>{{AssignAttributes{Parameter("sample", {3}, Initial::constant(0))}, {{{3}}}}}; };
     return made;
   }();
   return op;
@@ -246,17 +270,13 @@ const Op& assign_op() {
 
 Var add(const At& a, const Var& b) { return apply(add_op(), {}, a, {b}); }
 
-Var sum_to(const At& x, const Shape& shape) {
-  return x.var.shape() == shape ? x.var : apply(sum_to_op(), ShapeAttributes{shape}, x);
-}
+Var sum_to(const At& x, const Shape& shape) { return x.var.shape() == shape ? x.var : apply(sum_to_op(), ShapeAttributes{shape}, x); }
 
 Var broadcast_to(const At& x, const Shape& shape, bool batched) {
   return x.var.shape() == shape && !(batched && !x.var.batched()) ? x.var : apply(broadcast_to_op(), ShapeAttributes{shape, batched}, x);
 }
 
-Var reshape(const At& x, const Shape& shape) {
-  return x.var.shape() == shape ? x.var : apply(reshape_op(), ShapeAttributes{shape}, x);
-}
+Var reshape(const At& x, const Shape& shape) { return x.var.shape() == shape ? x.var : apply(reshape_op(), ShapeAttributes{shape}, x); }
 
 Var reshape(const At& x, std::initializer_list<Index> sizes) {
   const auto open = std::find(sizes.begin(), sizes.end(), -1);
@@ -298,9 +318,7 @@ std::vector<Op> structural_ops() {
   return {add_op(), sum_to_op(), broadcast_to_op(), reshape_op(), cast_op(), fill_op(), stop_gradient_op(), assign_op()};
 }
 
-void fail_at(const At& at, const std::string& op, const std::string& message) {
-  fail(caption(op, at.name, at.site) + " " + message);
-}
+void fail_at(const At& at, const std::string& op, const std::string& message) { fail(caption(op, at.name, at.site) + " " + message); }
 
 Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
   Kernel kernel;
@@ -315,7 +333,8 @@ void want_float(const OpQuery& query, int input) {
 
 void want_same_dtype(const OpQuery& query, int input, int other) {
   if (query.dtype(input) != query.dtype(other)) {
-    fail(fmt::format("wanted inputs of one dtype (there is no promotion; cast() converts), got {} and {}", name(query.dtype(input)), name(query.dtype(other))));
+    fail(fmt::format("wanted inputs of one dtype (there is no promotion; cast() converts), got {} and {}", name(query.dtype(input)),
+                     name(query.dtype(other))));
   }
 }
 

@@ -63,10 +63,10 @@ auto checked_at(const At& at, const std::string& op, Body&& body) {
 Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes = {DType::f32, DType::f64});
 
 // Shape and batch rules that elementwise ops share.
-std::vector<Spec> broadcast_shape_rule(const OpQuery& query);   // any number of inputs of one floating dtype -> their broadcast
-std::vector<Spec> same_shape_rule(const OpQuery& query);        // one floating input -> the same
+std::vector<Spec> broadcast_shape_rule(const OpQuery& query);  // any number of inputs of one floating dtype -> their broadcast
+std::vector<Spec> same_shape_rule(const OpQuery& query);       // one floating input -> the same
 BatchEffect elementwise_batch(const BatchQuery& query);
-void want_float(const OpQuery& query, int input);               // throws Error unless the input is f32 or f64
+void want_float(const OpQuery& query, int input);  // throws Error unless the input is f32 or f64
 void want_same_dtype(const OpQuery& query, int input, int other);
 
 }  // namespace wengert

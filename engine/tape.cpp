@@ -52,9 +52,7 @@ std::string Node::text() const { return caption(op->name, name, site); }
 
 Tape::Tape(Mode mode) : state_(new_state(mode)) {}
 
-Tape::Tape(Catalogue catalogue, Mode mode) : state_(new_state(mode)) {
-  state_->catalogue = std::move(catalogue);
-}
+Tape::Tape(Catalogue catalogue, Mode mode) : state_(new_state(mode)) { state_->catalogue = std::move(catalogue); }
 
 Tape::Mode Tape::mode() const { return state_->mode; }
 Index Tape::size() const { return static_cast<Index>(state_->nodes.size()); }
@@ -62,7 +60,8 @@ const Catalogue* Tape::catalogue() const { return state_->catalogue ? &*state_->
 std::string Tape::text() const { return "tape " + std::to_string(state_->id); }
 
 const Node& Tape::node(Index id) const {
-  if (id < 0 || id >= size()) fail("[tape] there is no node " + std::to_string(id) + " on " + text() + ", which has " + std::to_string(size()));
+  if (id < 0 || id >= size())
+    fail("[tape] there is no node " + std::to_string(id) + " on " + text() + ", which has " + std::to_string(size()));
   return state_->nodes[static_cast<std::size_t>(id)];
 }
 
@@ -114,7 +113,8 @@ void Tape::bind(const Parameter& parameter, const Var& to) {
     fail("[parameter '" + parameter.name() + "'] wanted shape " + parameter.shape().text() + ", got " + to.shape().text());
   }
   for (const auto& use : state_->parameters) {
-    if (use.first == parameter) fail("[parameter '" + parameter.name() + "'] was read on " + text() + " already: bind it before its first use");
+    if (use.first == parameter)
+      fail("[parameter '" + parameter.name() + "'] was read on " + text() + " already: bind it before its first use");
   }
   state_->bound.emplace_back(parameter, to.node());
 }

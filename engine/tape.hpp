@@ -16,17 +16,17 @@ struct Node {
     Index node = 0;
     int output = 0;
   };
-  const Op* op = nullptr;          // a leaf's op (variable, constant, batch, parameter) has no kernels
+  const Op* op = nullptr;  // a leaf's op (variable, constant, batch, parameter) has no kernels
   Attributes attributes = {};
   std::vector<Input> inputs = {};
-  std::vector<Tensor> outputs = {};   // declared only, on a declaring tape
+  std::vector<Tensor> outputs = {};  // declared only, on a declaring tape
   std::string name = {};
   Site site = {};
   Index origin = -1;               // the forward node whose vjp recorded this one
   std::uint32_t batched = 0;       // bit o: output o carries the batch on axis 0
   const Kernel* kernel = nullptr;  // what ran; null on a declaring tape and for leaves
 
-  std::string text() const;        // "[conv2d 'conv1' models/mnist_cnn.cpp:14]"
+  std::string text() const;  // "[conv2d 'conv1' models/mnist_cnn.cpp:14]"
 };
 
 // A handle on a shared recording; Vars on it keep it alive. Not for use by two threads at once.
@@ -36,8 +36,8 @@ class Tape {
     eager,     // each op runs as it is recorded
     declaring  // shapes only; reading a value is an error
   };
-  explicit Tape(Mode mode = Mode::eager);                             // with the built-in ops
-  explicit Tape(Catalogue catalogue, Mode mode = Mode::eager);        // with these ops in place of built-in ones of the same name
+  explicit Tape(Mode mode = Mode::eager);                       // with the built-in ops
+  explicit Tape(Catalogue catalogue, Mode mode = Mode::eager);  // with these ops in place of built-in ones of the same name
   explicit Tape(std::shared_ptr<TapeState> state) : state_(std::move(state)) {}
 
   Mode mode() const;
@@ -55,12 +55,12 @@ class Tape {
   // Parameters read so far, in order of first use.
   std::vector<Parameter> parameters() const;
 
-  Index size() const;               // nodes recorded
+  Index size() const;  // nodes recorded
   const Node& node(Index id) const;
   Var var(Index node, int output = 0) const;
-  void clear();                     // forgets all nodes; Vars of before become invalid and say so
+  void clear();                        // forgets all nodes; Vars of before become invalid and say so
   const Catalogue* catalogue() const;  // as given; null: the built-in ops
-  std::string text() const;         // "tape 3" for messages
+  std::string text() const;            // "tape 3" for messages
 
   bool operator==(const Tape& other) const { return state_ == other.state_; }
   const std::shared_ptr<TapeState>& state() const { return state_; }
@@ -74,8 +74,8 @@ struct TapeState {
   Tape::Mode mode = Tape::Mode::eager;
   std::optional<Catalogue> catalogue = {};  // absent: built-in ops are used as they are, without a look-up
   std::uint64_t id = 0;
-  std::uint64_t generation = 0;      // grows with every clear()
-  std::deque<Node> nodes = {};       // references stay valid while the tape grows
+  std::uint64_t generation = 0;                              // grows with every clear()
+  std::deque<Node> nodes = {};                               // references stay valid while the tape grows
   std::vector<std::pair<Parameter, Index>> parameters = {};  // and their nodes, in order of first use
   std::vector<std::pair<Parameter, Index>> bound = {};       // stand-ins given by bind()
 };
@@ -86,8 +86,8 @@ struct TapeState {
 struct CallOptions {
   Site site = {};
   std::string name = {};
-  const KernelChoice* choice = nullptr;   // null: the scope's
-  const Tape* tape = nullptr;             // for ops without inputs
+  const KernelChoice* choice = nullptr;  // null: the scope's
+  const Tape* tape = nullptr;            // for ops without inputs
 };
 std::vector<Var> apply(const Op& op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options = {});
 std::vector<Var> apply(const Op& op, Attributes attributes, std::initializer_list<Var> inputs, const CallOptions& options = {});

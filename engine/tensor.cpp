@@ -35,7 +35,7 @@ struct Tensor::Body {
   Body(const Body&) = delete;
   Body& operator=(const Body&) = delete;
   ~Body() {
-    if (owned) ::operator delete(data, std::align_val_t{alignment});
+    if (owned) ::operator delete (data, std::align_val_t{alignment});
   }
 };
 
@@ -47,7 +47,7 @@ Tensor Tensor::uninitialised(const Spec& spec) {
     fail("wanted a tensor of at most 2^46 bytes, got " + spec.text());
   }
   try {
-    body->data = ::operator new(static_cast<std::size_t>(bytes) + alignment, std::align_val_t{alignment});
+    body->data = ::operator new (static_cast<std::size_t>(bytes) + alignment, std::align_val_t{alignment});
   } catch (const std::bad_alloc&) {
     fail(fmt::format("out of memory: wanted {} bytes for {}", bytes, spec.text()));
   }
@@ -89,7 +89,8 @@ Tensor Tensor::borrow_bytes(const void* values, const Spec& spec, std::shared_pt
   Tensor result = declared(spec);
   result.body_->data = const_cast<void*>(values);  // never written through: mutable_view() copies what is not owned
   result.body_->owner = std::move(owner);
-  if (values == nullptr) return spec.shape.elements() == 0 ? zeros(spec.shape, spec.dtype) : (fail("[tensor] wanted a pointer, got null"), result);
+  if (values == nullptr)
+    return spec.shape.elements() == 0 ? zeros(spec.shape, spec.dtype) : (fail("[tensor] wanted a pointer, got null"), result);
   return result;
 }
 
@@ -111,7 +112,9 @@ const Spec& Tensor::spec() const {
 bool Tensor::has_value() const { return body_ && body_->data != nullptr; }
 
 const void* Tensor::data() const {
-  if (!has_value()) fail("[tensor] " + (body_ ? spec().text() + " is only declared: it has no value to read" : std::string("an empty tensor has no value")));
+  if (!has_value())
+    fail("[tensor] " +
+         (body_ ? spec().text() + " is only declared: it has no value to read" : std::string("an empty tensor has no value")));
   return body_->data;
 }
 
@@ -156,7 +159,9 @@ Tensor Tensor::cast(DType to) const {
     const From* in = static_cast<const From*>(data());
     visit_any(to, [&](auto to_zero) {
       using To = decltype(to_zero);
-      as_tensor([&] { std::transform(in, in + elements(), static_cast<To*>(result.body_->data), [](From value) { return converted<To>(value); }); });
+      as_tensor([&] {
+        std::transform(in, in + elements(), static_cast<To*>(result.body_->data), [](From value) { return converted<To>(value); });
+      });
     });
   });
   return result;

@@ -19,8 +19,7 @@ class Tensor {
 
   // Rank 1 from a list: Tensor{1.0, 2.0} is f64, Tensor{1.0f, 2.0f} f32, Tensor{1, 2} i32.
   template <class T>
-  Tensor(std::initializer_list<T> values)
-      : Tensor(copy(values.begin(), Shape{static_cast<Index>(values.size())})) {}
+  Tensor(std::initializer_list<T> values) : Tensor(copy(values.begin(), Shape{static_cast<Index>(values.size())})) {}
   // Rank 2 from rows of equal length; throws Error where they differ.
   template <class T>
   Tensor(std::initializer_list<std::initializer_list<T>> rows) : Tensor(from_rows(rows)) {}
@@ -52,9 +51,9 @@ class Tensor {
   explicit operator bool() const { return static_cast<bool>(body_); }
   const Shape& shape() const { return spec().shape; }
   DType dtype() const { return spec().dtype; }
-  const Spec& spec() const;   // throws Error on an empty Tensor
+  const Spec& spec() const;  // throws Error on an empty Tensor
   Index elements() const { return shape().elements(); }
-  bool has_value() const;     // false for empty and declared ones
+  bool has_value() const;  // false for empty and declared ones
 
   // The elements in row-major order. Throws Error where T is not the dtype or there is no value.
   template <class T>
@@ -62,10 +61,10 @@ class Tensor {
     check_dtype(dtype_of<T>());
     return {static_cast<const T*>(data()), static_cast<std::size_t>(elements())};
   }
-  double item() const;               // the one element, of any dtype; throws Error where there is not exactly one
-  double at(Index position) const;   // the element at a row-major position, of any dtype
-  View view() const;                 // for reading only
-  View mutable_view();               // for writing; copies first when the buffer is shared or borrowed
+  double item() const;              // the one element, of any dtype; throws Error where there is not exactly one
+  double at(Index position) const;  // the element at a row-major position, of any dtype
+  View view() const;                // for reading only
+  View mutable_view();              // for writing; copies first when the buffer is shared or borrowed
 
   Tensor reshape(const Shape& shape) const;  // shares the buffer; throws Error on another number of elements
   // Itself where it has that dtype. Floats to integers drop the fraction; throws Error for NaN and what an integer dtype does not hold.
@@ -73,7 +72,7 @@ class Tensor {
   Tensor rows(Index first, Index count) const;  // a copy of rows of axis 0
   bool shares_buffer_with(const Tensor& other) const { return body_ && other.body_ && data() == other.data(); }
 
-  std::string text() const;          // "f32 (2,2) [[1, 2], [3, 4]]", long ones shortened
+  std::string text() const;  // "f32 (2,2) [[1, 2], [3, 4]]", long ones shortened
 
  private:
   struct Body;

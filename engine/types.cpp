@@ -51,9 +51,7 @@ Index Shape::elements(int from, int to) const {
 
 bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
 
-std::string Shape::text() const {
-  return rank_ == 0 ? std::string("()") : fmt::format("({})", fmt::join(begin(), end(), ","));
-}
+std::string Shape::text() const { return rank_ == 0 ? std::string("()") : fmt::format("({})", fmt::join(begin(), end(), ",")); }
 
 Shape broadcast_shapes(const Shape& a, const Shape& b) {
   const int rank = std::max(a.rank(), b.rank());

@@ -17,9 +17,7 @@ using Index = std::int64_t;
 enum class DType : std::uint8_t { f32, f64, i32, u8 };
 
 const char* name(DType dtype);
-constexpr Index size_of(DType dtype) {
-  return dtype == DType::f64 ? 8 : dtype == DType::u8 ? 1 : 4;
-}
+constexpr Index size_of(DType dtype) { return dtype == DType::f64 ? 8 : dtype == DType::u8 ? 1 : 4; }
 constexpr bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
 
 template <class T>
@@ -74,12 +72,12 @@ class Shape {
   Index& operator[](int axis) { return sizes_[static_cast<std::size_t>(axis)]; }
   const Index* begin() const { return sizes_.data(); }
   const Index* end() const { return sizes_.data() + rank_; }
-  void push_back(Index size);                  // throws like the constructor
+  void push_back(Index size);  // throws like the constructor
 
-  Index elements() const;                      // product of the sizes; throws Error where it overflows
-  Index elements(int from, int to) const;      // product over axes [from, to)
+  Index elements() const;                  // product of the sizes; throws Error where it overflows
+  Index elements(int from, int to) const;  // product over axes [from, to)
   bool operator==(const Shape& other) const;
-  std::string text() const;                    // "(64,1,28,28)"
+  std::string text() const;  // "(64,1,28,28)"
 
  private:
   std::array<Index, max_rank> sizes_{};
@@ -94,7 +92,7 @@ struct Spec {
   Shape shape;
   DType dtype = DType::f32;
   bool operator==(const Spec&) const = default;
-  std::string text() const;                    // "f32 (64,1,28,28)"
+  std::string text() const;  // "f32 (64,1,28,28)"
 };
 
 }  // namespace wengert

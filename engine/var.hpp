@@ -35,29 +35,29 @@ class Var {
       : tape_(std::move(tape)), generation_(generation), node_(node), output_(output) {}
 
   explicit operator bool() const { return tape_ || value_; }
-  const Spec& spec() const;       // these throw Error on "none" and on a Var whose tape was cleared
+  const Spec& spec() const;  // these throw Error on "none" and on a Var whose tape was cleared
   const Shape& shape() const { return spec().shape; }
   DType dtype() const { return spec().dtype; }
-  Tensor value() const;           // throws Error on a declaring tape
+  Tensor value() const;  // throws Error on a declaring tape
   double item() const { return value().item(); }
-  bool batched() const;           // axis 0 is the batch of images
+  bool batched() const;  // axis 0 is the batch of images
 
-  std::string name() const;       // as given, or empty
+  std::string name() const;           // as given, or empty
   Var named(std::string name) const;  // names its node; returns itself
 
   bool recorded() const { return static_cast<bool>(tape_); }
-  Tape tape() const;              // throws Error where it is not recorded
+  Tape tape() const;  // throws Error where it is not recorded
   Index node() const { return node_; }
   int output() const { return output_; }
   const std::shared_ptr<TapeState>& state() const { return tape_; }
-  void check() const;             // throws Error where its tape was cleared
+  void check() const;  // throws Error where its tape was cleared
 
  private:
   std::shared_ptr<TapeState> tape_;
   std::uint64_t generation_ = 0;
   Index node_ = -1;
   int output_ = 0;
-  Tensor value_;                  // only where there is no tape
+  Tensor value_;  // only where there is no tape
   bool batched_ = false;
 };
 
@@ -66,8 +66,8 @@ class Var {
 struct At {
   Var var;
   Site site;
-  std::string name = {};                    // for the node that the call records
-  const KernelChoice* choice = nullptr;     // for this call alone; must outlive the call
+  std::string name = {};                 // for the node that the call records
+  const KernelChoice* choice = nullptr;  // for this call alone; must outlive the call
 
   At(Var value, const char* file = __builtin_FILE(), int line = __builtin_LINE())  // implicit on purpose
       : var(std::move(value)), site{file, line} {}
@@ -82,7 +82,7 @@ struct At {
     result.choice = &kernel_choice;
     return result;
   }
-  At operator()(Var other) const {          // the same place and name, another value
+  At operator()(Var other) const {  // the same place and name, another value
     At result = *this;
     result.var = std::move(other);
     return result;

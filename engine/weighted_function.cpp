@@ -56,7 +56,8 @@ Values random_values(std::size_t count, const RandomStream& random, bool integer
   return values;
 }
 
-WeightedFunction::WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, bool integers)
+WeightedFunction::WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs,
+                                   const GradcheckOptions& options, bool integers)
     : function_(function), inputs_(inputs), options_(options) {
   differentiate(integers);
   if (!empty() && !integers && gradient_dtype_ == DType::f32) widen();
@@ -100,7 +101,8 @@ void WeightedFunction::differentiate(bool integers) {
   }
   for (const Var& output : outputs) {
     values_.push_back(values_of(output.value()));
-    const Values weights = random_values(values_.back().size(), random_stream(options_.seed, fmt::format("weights {}", weights_.size())), integers);
+    const Values weights =
+        random_values(values_.back().size(), random_stream(options_.seed, fmt::format("weights {}", weights_.size())), integers);
     const Tensor cotangent = Tensor::copy(weights.data(), output.shape()).cast(output.dtype());
     weights_.push_back(values_of(cotangent));
     cotangents.push_back(output.batched() ? tape.batch(cotangent) : tape.constant(cotangent));

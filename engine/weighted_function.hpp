@@ -16,16 +16,17 @@ using Direction = std::vector<Values>;
 class WeightedFunction {
  public:
   // Runs and differentiates the function once. `integers`: small integers as weights. Of the options it reads seed and catalogue.
-  WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options, bool integers);
+  WeightedFunction(const GradcheckFunction& function, const std::vector<GradcheckInput>& inputs, const GradcheckOptions& options,
+                   bool integers);
 
-  bool empty() const;                                         // no floating output has an entry, or nothing can be moved
-  DType dtype() const { return dtype_; }                      // of the outputs whose differences are taken
-  SlopePrecision precision() const;                           // what gradients in their dtype and differences in theirs allow
-  const std::vector<Values>& values() const { return values_; }        // of the floating outputs
+  bool empty() const;                                            // no floating output has an entry, or nothing can be moved
+  DType dtype() const { return dtype_; }                         // of the outputs whose differences are taken
+  SlopePrecision precision() const;                              // what gradients in their dtype and differences in theirs allow
+  const std::vector<Values>& values() const { return values_; }  // of the floating outputs
   const std::vector<Values>& weights() const { return weights_; }
-  const std::vector<Values>& points() const { return points_; }        // of the inputs; empty for those that do not vary
+  const std::vector<Values>& points() const { return points_; }  // of the inputs; empty for those that do not vary
   const std::vector<Values>& gradients() const { return gradients_; }
-  double rounding() const { return rounding_; }               // what rounding of outputs and inputs leaves in a difference
+  double rounding() const { return rounding_; }  // what rounding of outputs and inputs leaves in a difference
 
   // Summed entry by entry: entries that do not change leave nothing, however large they are.
   Differences differences(const Direction& direction, double step) const;
@@ -43,7 +44,7 @@ class WeightedFunction {
   const std::vector<GradcheckInput>& inputs_;
   const GradcheckOptions& options_;
   DType dtype_ = DType::f64, gradient_dtype_ = DType::f64;
-  bool wide_ = false;                                         // differences are taken in f64, of a function in f32
+  bool wide_ = false;  // differences are taken in f64, of a function in f32
   std::vector<Values> values_, weights_, points_, gradients_;
   double rounding_ = 0;
 };

@@ -44,7 +44,8 @@ std::string Dataset::fingerprint() const {
 }
 
 Dataset::Batch Dataset::gather(const Index* positions, Index count) const {
-  const Index* const wrong = std::find_if(positions, positions + std::max<Index>(0, count), [&](Index at) { return at < 0 || at >= size(); });
+  const Index* const wrong =
+      std::find_if(positions, positions + std::max<Index>(0, count), [&](Index at) { return at < 0 || at >= size(); });
   if (count < 0) fail(fmt::format("[data] wanted 0 or more images, got {}", count));
   if (wrong != positions + count) fail(fmt::format("[data] wanted positions in [0,{}), got {}", size(), *wrong));
   const Shape shape = image();

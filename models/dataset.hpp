@@ -11,15 +11,15 @@ namespace wengert {
 
 // Images as bytes; a batch of them becomes f32 in [0,1].
 struct Dataset {
-  Tensor images;   // u8 (N,C,H,W)
-  Tensor labels;   // i32 (N)
+  Tensor images;  // u8 (N,C,H,W)
+  Tensor labels;  // i32 (N)
   Index classes = 0;
-  std::string source = "memory";                       // where it is from, for messages
+  std::string source = "memory";  // where it is from, for messages
 
   Index size() const { return labels.elements(); }
-  Shape image() const;                                  // (C,H,W)
-  Dataset slice(Index first, Index count) const;        // throws Error outside the set
-  std::string fingerprint() const;                      // "60000 images, hash 0123456789abcdef": of all images and labels
+  Shape image() const;                            // (C,H,W)
+  Dataset slice(Index first, Index count) const;  // throws Error outside the set
+  std::string fingerprint() const;                // "60000 images, hash 0123456789abcdef": of all images and labels
   // Throws Error outside the set. The images at these positions as f32 (n,C,H,W) / 255, and their labels i32 (n).
   struct Batch {
     Tensor images, labels;

@@ -37,7 +37,8 @@ Parameter conv_weight(const std::string& name, const Conv2d::Options& o) {
   if (o.in % o.groups != 0 || o.out % o.groups != 0) {
     fail(fmt::format("[conv2d '{}'] wanted in and out that divide into {} groups, got {} and {}", name, o.groups, o.in, o.out));
   }
-  want_weights("conv2d", name, static_cast<double>(o.out) * static_cast<double>(o.in / o.groups) * static_cast<double>(o.size.height * o.size.width));
+  want_weights("conv2d", name,
+               static_cast<double>(o.out) * static_cast<double>(o.in / o.groups) * static_cast<double>(o.size.height * o.size.width));
   const Index fan_in = o.in / o.groups * o.size.height * o.size.width;
   return Parameter(name + ".weight", {o.out, o.in / o.groups, o.size.height, o.size.width}, Initial::he_uniform(fan_in));
 }
@@ -128,7 +129,8 @@ BatchNorm BatchNorm::clone() const {
 }
 
 Dropout::Dropout(std::string name, const Options& options) : name_(std::move(name)), options_(options) {
-  if (!(options.rate >= 0.0 && options.rate < 1.0)) fail(fmt::format("[dropout '{}'] wanted a rate in [0,1), got {:g}", name_, options.rate));
+  if (!(options.rate >= 0.0 && options.rate < 1.0))
+    fail(fmt::format("[dropout '{}'] wanted a rate in [0,1), got {:g}", name_, options.rate));
 }
 
 }  // namespace wengert

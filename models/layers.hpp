@@ -25,7 +25,7 @@ Var activate(Activation activation, const At& x);
 class Conv2d {
  public:
   struct Options {
-    Index in = 1, out = 1;         // channels and filters
+    Index in = 1, out = 1;  // channels and filters
     Extent2d size = 3;
     Extent2d stride = 1, dilation = 1;
     Padding2d padding = {};

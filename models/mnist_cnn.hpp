@@ -13,10 +13,10 @@ struct MnistCnn {
   Conv2d conv2{"conv2", {.in = 8, .out = 8, .size = 5}};
   Linear fc1, fc2;
 
-  Var operator()(Var x) const {                       // x is (N,1,28,28)
-    x = relu(conv1(x));                               // (N,8,24,24)
-    x = max_pool2d(relu(conv2(x)), {.window = 2});    // (N,8,10,10)
-    return fc2(relu(fc1(flatten(x))));                // (N,10)
+  Var operator()(Var x) const {                     // x is (N,1,28,28)
+    x = relu(conv1(x));                             // (N,8,24,24)
+    x = max_pool2d(relu(conv2(x)), {.window = 2});  // (N,8,10,10)
+    return fc2(relu(fc1(flatten(x))));              // (N,10)
   }
 };
 

@@ -12,7 +12,8 @@
 
 namespace wengert {
 
-Model::Model(Network network, const Shape& image, std::string script) : network_(std::move(network)), image_(image), script_(std::move(script)) {
+Model::Model(Network network, const Shape& image, std::string script)
+    : network_(std::move(network)), image_(image), script_(std::move(script)) {
   constexpr Index any_batch = 2;
   Shape batch{any_batch};
   for (const Index size : image) batch.push_back(size);
@@ -22,7 +23,8 @@ Model::Model(Network network, const Shape& image, std::string script) : network_
   Tape tape(Tape::Mode::declaring);
   const Var logits = network_(tape.batch(Tensor::declared({batch, DType::f32}), "image"));
   if (logits.shape().rank() != 2 || logits.shape()[0] != any_batch) {
-    fail("[model] wanted a network that gives logits (N,classes), got " + logits.spec().text() + " for a batch of " + std::to_string(any_batch));
+    fail("[model] wanted a network that gives logits (N,classes), got " + logits.spec().text() + " for a batch of " +
+         std::to_string(any_batch));
   }
   classes_ = logits.shape()[1];
   parameters_ = tape.parameters();
@@ -43,13 +45,17 @@ void Model::check_script() const {
   };
   if (script.input != image_) refuse("images " + image_.text(), script.input.text());
   for (std::size_t i = 0; i < std::max(parameters_.size(), described.parameters_.size()); ++i) {
-    const auto text = [i](const std::vector<Parameter>& all) { return i < all.size() ? "'" + all[i].name() + "' " + all[i].shape().text() : "none"; };
-    if (text(parameters_) != text(described.parameters_)) refuse(fmt::format("{} as parameter {}", text(parameters_), i + 1), text(described.parameters_));
+    const auto text = [i](const std::vector<Parameter>& all) {
+      return i < all.size() ? "'" + all[i].name() + "' " + all[i].shape().text() : "none";
+    };
+    if (text(parameters_) != text(described.parameters_))
+      refuse(fmt::format("{} as parameter {}", text(parameters_), i + 1), text(described.parameters_));
   }
 }
 
 Tensor Model::operator()(const Tensor& images) const {
-  if (images.shape().rank() != image_.rank() + 1 || !std::equal(image_.begin(), image_.end(), images.shape().begin() + 1) || images.dtype() != DType::f32) {
+  if (images.shape().rank() != image_.rank() + 1 || !std::equal(image_.begin(), image_.end(), images.shape().begin() + 1) ||
+      images.dtype() != DType::f32) {
     fail("[model] wanted images f32 (N," + image_.text().substr(1) + ", got " + images.spec().text());
   }
   Scope scope;
@@ -92,7 +98,8 @@ Index Model::freeze(const std::string& prefix, bool frozen) {
   return count;
 }
 
-void Model::save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata, const std::vector<Parameter>& extra) const {
+void Model::save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
+                 const std::vector<Parameter>& extra) const {
   SafetensorsFile file;
   file.metadata = metadata;
   if (!script_.empty()) file.metadata[script_key] = script_;
@@ -117,7 +124,8 @@ LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path&
     else report.loaded.push_back(parameter.name());
   }
   for (const StoredTensor& stored : file.tensors) {
-    const bool known = std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& parameter) { return parameter.name() == stored.name; });
+    const bool known =
+        std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& parameter) { return parameter.name() == stored.name; });
     if (!known && stored.name.rfind(moment_prefix, 0) != 0) report.unexpected.push_back(stored.name);
   }
   if (strict && !(report.missing.empty() && report.unexpected.empty() && report.unfit.empty())) {

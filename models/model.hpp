@@ -48,10 +48,12 @@ class Model {
 
   // A safetensors file: the parameters by name, the script in the metadata. Written aside and renamed.
   // `extra`: further tensors under their own names (moments).
-  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}, const std::vector<Parameter>& extra = {}) const;
+  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {},
+            const std::vector<Parameter>& extra = {}) const;
   // Parameters by name. Strict: anything missing, unexpected or unfit is an Error and nothing changes; else what fits is taken.
   LoadReport load(const std::filesystem::path& path, bool strict = true);
-  LoadReport load(const SafetensorsFile& file, const std::filesystem::path& path, bool strict = true);  // read already; the path is for messages
+  LoadReport load(const SafetensorsFile& file, const std::filesystem::path& path,
+                  bool strict = true);  // read already; the path is for messages
 
  private:
   void check_script() const;

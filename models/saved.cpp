@@ -11,7 +11,8 @@ Script saved_script(const std::filesystem::path& path) {
   const auto metadata = read_metadata(path);
   const auto script = metadata.find(script_key);
   if (script == metadata.end() || script->second.empty()) {
-    fail("[load '" + path.string() + "'] the file carries no model script: give one to Trainer or Model when saving, or with --script; "
+    fail("[load '" + path.string() +
+         "'] the file carries no model script: give one to Trainer or Model when saving, or with --script; "
          "in C++, Model::load takes it");
   }
   std::error_code ignored;

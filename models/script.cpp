@@ -83,9 +83,11 @@ std::vector<RateGroup> read_rate_groups(const Value& list, const std::vector<Par
 
 void read_train(const Value& table, const std::vector<Parameter>& parameters, Script& result) {
   constexpr Index largest_count = Index{1} << 31;
-  table.allow({"batch", "epochs", "examples", "validation", "patience", "keep_best", "seed", "optimiser", "schedule", "warm_up", "rate_groups"});
+  table.allow(
+      {"batch", "epochs", "examples", "validation", "patience", "keep_best", "seed", "optimiser", "schedule", "warm_up", "rate_groups"});
   take(result.options.batch, table, "batch", 1);
-  if (const Value* seed = table.find("seed")) result.options.seed = static_cast<std::uint64_t>(seed->integer(0, std::numeric_limits<Index>::max()));
+  if (const Value* seed = table.find("seed"))
+    result.options.seed = static_cast<std::uint64_t>(seed->integer(0, std::numeric_limits<Index>::max()));
   take(result.fit.epochs, table, "epochs", 0);
   take(result.fit.examples, table, "examples", 0, largest_count);
   take(result.fit.validation, table, "validation", 0, largest_count);
@@ -118,7 +120,8 @@ Script parse_script(const std::string& text, const std::string& file, Index most
   if (const Value* name = root.find("name")) result.name = name->text();
   if (const Value* data = root.find("data")) result.data = data->text();
   result.input = read_input(root.at("input"));
-  const auto layers = std::make_shared<const std::vector<script::Layer>>(script::read_layers(root.at("layers"), result.input, most_weights));
+  const auto layers =
+      std::make_shared<const std::vector<script::Layer>>(script::read_layers(root.at("layers"), result.input, most_weights));
   for (const script::Layer& layer : *layers) result.layers.push_back({layer.name, layer.kind, layer.site.line});
   result.network = [layers](const Var& x) { return script::declare(*layers, x); };
   const Model model(result.network, result.input);

@@ -31,14 +31,14 @@ struct ScriptLayer {
 // What is left out has the default of settings.hpp; without an optimiser it is Adam::report().
 struct Script {
   std::string name;
-  std::string text;           // as read: what a saved model carries
-  Shape input;                // (C,H,W)
+  std::string text;  // as read: what a saved model carries
+  Shape input;       // (C,H,W)
   std::vector<ScriptLayer> layers;
-  Network network;            // its nodes bear the layers' names and the script's lines
+  Network network;  // its nodes bear the layers' names and the script's lines
   Optimiser optimiser = Adam::report();
-  TrainerOptions options;     // batch, schedule, rate groups, seed as the script says
-  FitOptions fit;             // epochs, validation, ...
-  std::string data;           // folder of the data set relative to the script or the share folder; empty: MNIST
+  TrainerOptions options;  // batch, schedule, rate groups, seed as the script says
+  FitOptions fit;          // epochs, validation, ...
+  std::string data;        // folder of the data set relative to the script or the share folder; empty: MNIST
 };
 
 constexpr Index most_script_weights = Index{1} << 28;  // of all layers: 1 GiB

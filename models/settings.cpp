@@ -46,7 +46,8 @@ void check(const Optimiser& optimiser) {
 void Schedule::check() const {
   want(finite_from_zero(factor), "a schedule's factor of at least 0", factor);
   if (every < 1) fail(fmt::format("[train] wanted a schedule that acts every 1 or more epochs, got {}", every));
-  if (warm_up < 0 || warm_up > largest_count) fail(fmt::format("[train] wanted a warm-up of 0 to {} steps, got {}", largest_count, warm_up));
+  if (warm_up < 0 || warm_up > largest_count)
+    fail(fmt::format("[train] wanted a warm-up of 0 to {} steps, got {}", largest_count, warm_up));
 }
 
 std::string Schedule::describe() const {
@@ -63,7 +64,9 @@ double Schedule::at(Index step, Index total_steps, Index steps_per_epoch) const 
   double value = 1.0;
   switch (kind) {
     case Kind::constant: break;
-    case Kind::step: value = std::pow(factor, static_cast<double>(step / std::max<Index>(1, steps_per_epoch) / std::max<Index>(1, every))); break;
+    case Kind::step:
+      value = std::pow(factor, static_cast<double>(step / std::max<Index>(1, steps_per_epoch) / std::max<Index>(1, every)));
+      break;
     case Kind::cosine: value = half_cosine(done); break;
     case Kind::one_cycle:
       value = done < rising ? start + (1.0 - start) * (1.0 - half_cosine(done / rising)) : half_cosine((done - rising) / (1.0 - rising));

@@ -44,17 +44,17 @@ void check(const Optimiser& optimiser);
 struct Schedule {
   enum class Kind : std::uint8_t {
     constant,
-    step,       // times `factor` after every `every` epochs
-    cosine,     // half a cosine from 1 to 0 over the run (Loshchilov and Hutter 2017)
-    one_cycle   // up from 1/25 over the first 30%, then down to 0, both as cosines (Smith and Topin 2018)
+    step,      // times `factor` after every `every` epochs
+    cosine,    // half a cosine from 1 to 0 over the run (Loshchilov and Hutter 2017)
+    one_cycle  // up from 1/25 over the first 30%, then down to 0, both as cosines (Smith and Topin 2018)
   };
   Kind kind = Kind::constant;
   double factor = 0.1;
-  Index every = 1;       // epochs
-  Index warm_up = 0;     // steps: a straight line from 0 laid over any kind
+  Index every = 1;    // epochs
+  Index warm_up = 0;  // steps: a straight line from 0 laid over any kind
   double at(Index step, Index total_steps, Index steps_per_epoch) const;
   std::string describe() const;
-  void check() const;    // throws Error for a factor below 0 or not finite, `every` below 1, a warm-up below 0 or absurd
+  void check() const;  // throws Error for a factor below 0 or not finite, `every` below 1, a warm-up below 0 or absurd
 };
 
 // Parameters whose names begin with `prefix` learn at `factor` times the rate.
@@ -70,23 +70,23 @@ class Trace;
 
 struct TrainerOptions {
   Index batch = 64;
-  int threads = 0;                       // 0: all
-  std::uint64_t seed = 1;                // of initial weights, order of batches, dropout
+  int threads = 0;         // 0: all
+  std::uint64_t seed = 1;  // of initial weights, order of batches, dropout
   std::string kernel = "auto";
-  bool eager = false;                    // run each op as it is recorded, instead of one plan a batch size
+  bool eager = false;  // run each op as it is recorded, instead of one plan a batch size
   Schedule schedule = {};
   std::vector<RateGroup> rate_groups = {};
   std::shared_ptr<const plan::Tuning> tuning = {};  // of plans: models/tuning_file.hpp
-  std::shared_ptr<Trace> trace = {};     // of the first planned steps: models/trace.hpp
+  std::shared_ptr<Trace> trace = {};                // of the first planned steps: models/trace.hpp
 };
 
 struct FitOptions {
-  Index epochs = 5;         // the total: it shapes the schedule
-  Index examples = 0;       // the first so many of the set; 0: all
-  Index validation = 0;     // the last so many of those are held out to choose by
-  Index steps = 0;          // stop after so many steps of this call; 0: at the end
-  Index patience = 0;       // end after so many epochs without a better validation loss; 0: never
-  bool keep_best = false;   // end with the parameters of the epoch with the best validation accuracy; stopped before that: with the latest
+  Index epochs = 5;        // the total: it shapes the schedule
+  Index examples = 0;      // the first so many of the set; 0: all
+  Index validation = 0;    // the last so many of those are held out to choose by
+  Index steps = 0;         // stop after so many steps of this call; 0: at the end
+  Index patience = 0;      // end after so many epochs without a better validation loss; 0: never
+  bool keep_best = false;  // end with the parameters of the epoch with the best validation accuracy; stopped before that: with the latest
 };
 
 }  // namespace wengert

@@ -11,7 +11,9 @@
 
 namespace wengert {
 
-std::int64_t Trace::now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+std::int64_t Trace::now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void Trace::begin(Plan& plan, std::int64_t from) {
   from_ = from;
@@ -51,7 +53,9 @@ void Trace::save(const std::filesystem::path& path) const {
     origin = std::min(origin, span.begin);
     rows.insert(span.row);
   }
-  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); };
+  const auto quoted = [](const std::string& text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
   std::string text = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n";
   text += "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"wengert train\"}}";
   for (const int row : rows) {
@@ -62,8 +66,9 @@ void Trace::save(const std::filesystem::path& path) const {
   for (const std::string& name : names_) names.push_back(quoted(name));
   constexpr double microsecond = 1e3;  // the format's unit, in nanoseconds
   for (const Span& span : spans_) {
-    text += fmt::format(",\n{{\"name\":{},\"ph\":\"X\",\"pid\":1,\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f}", names[static_cast<std::size_t>(span.name)], span.row,
-                        static_cast<double>(span.begin - origin) / microsecond, static_cast<double>(span.end - span.begin) / microsecond);
+    text += fmt::format(",\n{{\"name\":{},\"ph\":\"X\",\"pid\":1,\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f}",
+                        names[static_cast<std::size_t>(span.name)], span.row, static_cast<double>(span.begin - origin) / microsecond,
+                        static_cast<double>(span.end - span.begin) / microsecond);
     text += span.chunk < 0 ? "}" : fmt::format(",\"args\":{{\"chunk\":{}}}}}", span.chunk);
   }
   file.write(text + "\n]}\n");

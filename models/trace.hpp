@@ -29,7 +29,7 @@ class Trace {
 
  private:
   struct Span {
-    int name = 0, row = 0;     // row 0 is the training loop, row 1 + w is worker w
+    int name = 0, row = 0;  // row 0 is the training loop, row 1 + w is worker w
     Index chunk = -1;
     std::int64_t begin = 0, end = 0;
   };

@@ -63,10 +63,10 @@ struct Trainer::State {
   Update update;
   TrainerOptions options;
   std::shared_ptr<Executor> executor;
-  Index step = 0;                      // since the beginning
-  FitOptions fit = {};                 // of the last call, or of the saved training
+  Index step = 0;       // since the beginning
+  FitOptions fit = {};  // of the last call, or of the saved training
   bool resumed = false;
-  std::string data = {}, data_source = {};  // fingerprint and source of the training set; empty: none yet
+  std::string data = {}, data_source = {};     // fingerprint and source of the training set; empty: none yet
   Index total_steps = 0, steps_per_epoch = 1;  // of the planned run, for the schedule; 0: none is planned
 
   // Of the batches that the running epoch has had.
@@ -79,7 +79,7 @@ struct Trainer::State {
   // What patience and keep_best look back on.
   struct Best {
     double loss = std::numeric_limits<double>::infinity();
-    Index loss_epoch = -1;                   // -1: none yet
+    Index loss_epoch = -1;  // -1: none yet
     double accuracy = -1;
     std::vector<Parameter> parameters = {};  // copies of the epoch with that accuracy
   };
@@ -151,7 +151,8 @@ struct Trainer::State {
     const Var losses = softmax_cross_entropy(logits, tape.batch(labels, "label"));
     const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
     TrainingStep::Result result{loss.item(), count_right(logits.value().view(), labels.view())};
-    if (!std::isfinite(result.loss)) fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
+    if (!std::isfinite(result.loss))
+      fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
     update.apply(tape, loss, model.parameters(), step + 1, rate());
     ++step;
     return result;
@@ -184,7 +185,8 @@ Index Trainer::steps() const { return state_->step; }
 
 double Trainer::step(const Tensor& images, const Tensor& labels) {
   State& s = *state_;
-  if (images.dtype() != DType::f32 || images.shape().rank() != s.model.image().rank() + 1 || labels.spec() != Spec{{images.shape()[0]}, DType::i32} ||
+  if (images.dtype() != DType::f32 || images.shape().rank() != s.model.image().rank() + 1 ||
+      labels.spec() != Spec{{images.shape()[0]}, DType::i32} ||
       !std::equal(s.model.image().begin(), s.model.image().end(), images.shape().begin() + 1)) {
     fail("[train] wanted images f32 (N," + s.model.image().text().substr(1) + " and labels i32 (N), got " + images.spec().text() + " and " +
          labels.spec().text());
@@ -216,19 +218,23 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   if (std::max({options.epochs, options.steps, options.patience}) > largest_count) {
     fail(fmt::format("[train] wanted epochs, steps and patience of at most {}", largest_count));
   }
-  if ((options.patience > 0 || options.keep_best) && options.validation == 0) fail("[train] wanted validation images for patience or keep_best, got none");
-  if (options.examples > all.size()) fail(fmt::format("[train] wanted {} examples, the set {} has {}", options.examples, all.source, all.size()));
+  if ((options.patience > 0 || options.keep_best) && options.validation == 0)
+    fail("[train] wanted validation images for patience or keep_best, got none");
+  if (options.examples > all.size())
+    fail(fmt::format("[train] wanted {} examples, the set {} has {}", options.examples, all.source, all.size()));
   const Index used = options.examples == 0 ? all.size() : options.examples;
-  if (options.validation >= used) fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
-  if (all.image() != s.model.image()) fail("[train] wanted images " + s.model.image().text() + ", the set " + all.source + " has " + all.image().text());
+  if (options.validation >= used)
+    fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
+  if (all.image() != s.model.image())
+    fail("[train] wanted images " + s.model.image().text() + ", the set " + all.source + " has " + all.image().text());
   if (all.classes > s.model.classes()) {
     fail(fmt::format("[train] wanted labels in [0,{}), the set {} has {} classes", s.model.classes(), all.source, all.classes));
   }
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
-    fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples, s.fit.validation,
-                     options.examples, options.validation));
+    fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples,
+                     s.fit.validation, options.examples, options.validation));
   }
   const std::string data = all.fingerprint();
   if (s.resumed && !s.data.empty() && data != s.data) {
@@ -253,7 +259,8 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       TrainingStep::Result result;
       const double rate = s.rate();
       try {
-        result = s.train(count, [&](float* to_images, std::int32_t* to_labels) { all.gather(order.data() + b * batch, count, to_images, to_labels); });
+        result = s.train(
+            count, [&](float* to_images, std::int32_t* to_labels) { all.gather(order.data() + b * batch, count, to_images, to_labels); });
       } catch (const Error& error) {
         fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, b + 1, batches, error.what()));
       }
@@ -261,7 +268,8 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       s.sums.right += result.right;
       s.sums.seen += count;
       ++history.steps;
-      const BatchReport report{epoch, options.epochs, b, batches, s.step, result.loss, static_cast<double>(result.right) / static_cast<double>(count), rate};
+      const BatchReport report{
+          epoch, options.epochs, b, batches, s.step, result.loss, static_cast<double>(result.right) / static_cast<double>(count), rate};
       if (callbacks.batch && !callbacks.batch(report)) history.stopped = true;
       if (options.steps > 0 && history.steps >= options.steps) history.stopped = true;
     }
@@ -371,7 +379,8 @@ void Trainer::resume(const std::filesystem::path& path) {
     const std::string was = found == saved.end() ? "" : found->second;
     if (was == value) continue;
     if (key == script_key) fail("[resume '" + path.string() + "'] the model script differs from the saved one");
-    fail("[resume '" + path.string() + "'] wanted " + key.substr(key.find('.') + 1) + " '" + was + "' as in the saved training, got '" + value + "'");
+    fail("[resume '" + path.string() + "'] wanted " + key.substr(key.find('.') + 1) + " '" + was + "' as in the saved training, got '" +
+         value + "'");
   }
   if (saved.count(step_key) == 0) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
   const auto number = [&](const char* key, auto least) {
@@ -397,7 +406,8 @@ void Trainer::resume(const std::filesystem::path& path) {
   for (const Parameter& parameter : s.model.parameters()) {
     const StoredTensor* stored = file.find(best_prefix + parameter.name());
     if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore(*stored)));
-    else if (best.accuracy >= 0) fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
+    else if (best.accuracy >= 0)
+      fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
   }
   s.model.load(file, path);
   s.update.restore(file, path, s.model.parameters());

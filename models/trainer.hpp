@@ -12,10 +12,10 @@ namespace wengert {
 
 // After one batch.
 struct BatchReport {
-  Index epoch = 0, epochs = 0;            // epoch counts from 0
-  Index batch = 0, batches = 0;           // of this epoch
-  Index step = 0;                         // since the beginning, of all calls
-  double loss = 0, accuracy = 0;          // of this batch, before its update
+  Index epoch = 0, epochs = 0;    // epoch counts from 0
+  Index batch = 0, batches = 0;   // of this epoch
+  Index step = 0;                 // since the beginning, of all calls
+  double loss = 0, accuracy = 0;  // of this batch, before its update
   double rate = 0;
 };
 
@@ -31,8 +31,8 @@ struct EpochReport {
 
 struct History {
   std::vector<EpochReport> epochs = {};
-  Index steps = 0;                        // made by this call
-  bool stopped = false;                   // by a callback, by `steps` or by patience
+  Index steps = 0;       // made by this call
+  bool stopped = false;  // by a callback, by `steps` or by patience
 };
 
 // Returning false stops cleanly after the batch or epoch.
@@ -61,7 +61,7 @@ class Trainer {
   Evaluation evaluate(const Dataset& set) const;  // on this trainer's threads and kernel
   Model& model();
   const Model& model() const;
-  Index steps() const;                            // made since the beginning
+  Index steps() const;  // made since the beginning
 
   // The model with the optimiser's moments, step, epoch, seed, what patience and keep_best look back on, and all that resume() checks.
   void save(const std::filesystem::path& path) const;

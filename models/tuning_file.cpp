@@ -63,8 +63,8 @@ std::string difference(const Json& machine) {
     const auto theirs = machine.at(key).get<std::string>();
     return theirs == ours ? std::string() : fmt::format("it was measured {} '{}', this is '{}'", what, theirs, ours);
   };
-  for (const std::string& reason :
-       {differs("processor", "on", here.processor), differs("target", "with", here.target), differs("version", "by version", here.version)}) {
+  for (const std::string& reason : {differs("processor", "on", here.processor), differs("target", "with", here.target),
+                                    differs("version", "by version", here.version)}) {
     if (!reason.empty()) return reason;
   }
   return {};
@@ -97,14 +97,16 @@ plan::Tuning tuning_of(const TuningReport& report) {
 
 void write_tuning(const std::filesystem::path& path, const TuningReport& report) {
   const TuningMachine& machine = report.machine;
-  Json json = {{format_key, format_version},
-               {"machine", {{"processor", machine.processor}, {"target", machine.target}, {"version", machine.version}, {"threads", report.threads}}},
-               {"script", report.script},
-               {"batch", report.batch},
-               {"chunk", report.chunk},
-               {"bound", report.bound},
-               {"step", {{"ms_before", report.seconds_before * 1e3}, {"ms_after", report.seconds_after * 1e3}, {"verdict", report.verdict}}},
-               {"ops", Json::array()}};
+  Json json = {
+      {format_key, format_version},
+      {"machine",
+       {{"processor", machine.processor}, {"target", machine.target}, {"version", machine.version}, {"threads", report.threads}}},
+      {"script", report.script},
+      {"batch", report.batch},
+      {"chunk", report.chunk},
+      {"bound", report.bound},
+      {"step", {{"ms_before", report.seconds_before * 1e3}, {"ms_after", report.seconds_after * 1e3}, {"verdict", report.verdict}}},
+      {"ops", Json::array()}};
   for (const TuningEntry& entry : report.entries) json["ops"].push_back(to_json(entry));
   write_file_atomically(path, json.dump(1) + "\n");
 }
@@ -115,7 +117,8 @@ TuningFile read_tuning(const std::filesystem::path& path) {
   if (!file || std::filesystem::is_directory(path)) fail(who + "wanted a file that can be read");
   try {
     const Json json = Json::parse(file);
-    if (!json.is_object() || !json.contains(format_key)) return {std::nullopt, who + "wanted a file that `wengert tune` wrote, found other JSON"};
+    if (!json.is_object() || !json.contains(format_key))
+      return {std::nullopt, who + "wanted a file that `wengert tune` wrote, found other JSON"};
     if (const Json& version = json.at(format_key); version != format_version) {
       return {std::nullopt, who + fmt::format("wanted format {}, found {}", format_version, version.dump())};
     }

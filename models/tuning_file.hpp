@@ -21,15 +21,15 @@ struct TuningMachine {
 struct TuningCandidate {
   std::string kernel = {};
   Layout layout = Layout::nchw;
-  double seconds = 0;           // of one call, with the reorders that it needs where it stands
-  double error = 0;             // largest difference from naive, as a part of naive's largest value
-  std::string refusal = {};     // why it was not timed or not admitted
+  double seconds = 0;        // of one call, with the reorders that it needs where it stands
+  double error = 0;          // largest difference from naive, as a part of naive's largest value
+  std::string refusal = {};  // why it was not timed or not admitted
 };
 
 struct TuningEntry {
   std::string key = {}, step = {};  // plan::tuning_key(); "[conv2d 'conv1' ...]"
   std::vector<TuningCandidate> candidates = {};
-  std::string usual = {};             // the kernel that a plan takes without a tuning, and its layout
+  std::string usual = {};  // the kernel that a plan takes without a tuning, and its layout
   Layout usual_layout = Layout::nchw;
   std::string winner = {}, reason = {};
   std::optional<Layout> layout = {};  // of the winner, where it is another than without a tuning
@@ -41,9 +41,9 @@ struct TuningReport {
   std::string script = {};
   Index batch = 0, chunk = 0;
   int threads = 0;
-  double bound = 0;                             // of TuningCandidate::error
-  double seconds_before = 0, seconds_after = 0; // of a whole step, chosen without and with the winners
-  std::string verdict = {};                     // what came of that comparison
+  double bound = 0;                              // of TuningCandidate::error
+  double seconds_before = 0, seconds_after = 0;  // of a whole step, chosen without and with the winners
+  std::string verdict = {};                      // what came of that comparison
   std::vector<TuningEntry> entries = {};
 };
 

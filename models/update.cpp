@@ -62,8 +62,8 @@ std::vector<Parameter> Update::trained(const std::vector<Parameter>& parameters)
   return result;
 }
 
-void Update::step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate, const Var& correction1,
-                      const Var& correction2) {
+void Update::step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate,
+                      const Var& correction1, const Var& correction2) {
   if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
     Parameter &first = moment(first_moment, p), &second = moment(second_moment, p);
     const AdamResult next = adam(read(p), read(first), read(second), gradient, rate, correction1, correction2,
@@ -96,7 +96,8 @@ void Update::apply(const Tape& tape, const Var& loss, const std::vector<Paramete
   }
   for (std::size_t i = 0; i < learning.size(); ++i) {
     const Var own_rate = scalar(rate * group_factor(learning[i].name()));
-    step_one(learning[i], [](const Parameter& p) { return Var(p.value()); }, gradient[i], own_rate, correction1, correction2);
+    step_one(
+        learning[i], [](const Parameter& p) { return Var(p.value()); }, gradient[i], own_rate, correction1, correction2);
   }
 }
 
@@ -113,7 +114,9 @@ StepScalars Update::declare(const Tape& tape, const Var& loss, const std::vector
     const double factor = group_factor(learning[i].name());
     auto rate = std::find_if(scalars.rates.begin(), scalars.rates.end(), [&](const auto& known) { return known.first == factor; });
     if (rate == scalars.rates.end()) rate = scalars.rates.insert(scalars.rates.end(), {factor, scalar("rate")});
-    step_one(learning[i], [&](const Parameter& p) { return target.parameter(p); }, gradient[i], rate->second, scalars.correction1, scalars.correction2);
+    step_one(
+        learning[i], [&](const Parameter& p) { return target.parameter(p); }, gradient[i], rate->second, scalars.correction1,
+        scalars.correction2);
   }
   return scalars;
 }

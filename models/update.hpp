@@ -44,8 +44,8 @@ class Update {
 
  private:
   // The next value of one parameter and its moments; `read` turns a Parameter into its Var.
-  void step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate, const Var& correction1,
-                const Var& correction2);
+  void step_one(const Parameter& p, const std::function<Var(const Parameter&)>& read, const Var& gradient, const Var& rate,
+                const Var& correction1, const Var& correction2);
   std::vector<Parameter> trained(const std::vector<Parameter>& parameters) const;
   Parameter& moment(const char* kind, const Parameter& of);
   double group_factor(const std::string& name) const;

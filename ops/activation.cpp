@@ -32,7 +32,9 @@ Op activation(const char* name, const char* summary, Op::Smoothness smoothness, 
     });
   })};
   op.samples = [fill] {
-    return std::vector<Sample>{{{}, {sample_images({9, 3, 5}, fill)}}, {{}, {sample_value({7}, fill)}}, {{}, {sample_value({}, fill)}},
+    return std::vector<Sample>{{{}, {sample_images({9, 3, 5}, fill)}},
+                               {{}, {sample_value({7}, fill)}},
+                               {{}, {sample_value({}, fill)}},
                                {{}, {sample_images({0, 3}, fill)}}};
   };
   return op;
@@ -40,11 +42,15 @@ Op activation(const char* name, const char* summary, Op::Smoothness smoothness, 
 
 struct Relu {
   template <class T>
-  T operator()(T x) const { return x <= T(0) ? T(0) : x; }  // this way round, NaN passes
+  T operator()(T x) const {
+    return x <= T(0) ? T(0) : x;
+  }  // this way round, NaN passes
 };
 struct Tanh {
   template <class T>
-  T operator()(T x) const { return std::tanh(x); }
+  T operator()(T x) const {
+    return std::tanh(x);
+  }
 };
 struct Sigmoid {
   template <class T>
@@ -109,10 +115,22 @@ Op make_gate() {
   return op;
 }
 
-const Op& relu_op() { static const Op op = with_kernel(make_relu(), direct_unary_kernel(direct::Unary::relu)); return op; }
-const Op& tanh_op() { static const Op op = with_kernel(make_tanh(), direct_unary_kernel(direct::Unary::tanh)); return op; }
-const Op& sigmoid_op() { static const Op op = with_kernel(make_sigmoid(), direct_unary_kernel(direct::Unary::sigmoid)); return op; }
-const Op& gate_op() { static const Op op = with_kernel(make_gate(), direct_binary_kernel(direct::Binary::gate, true)); return op; }
+const Op& relu_op() {
+  static const Op op = with_kernel(make_relu(), direct_unary_kernel(direct::Unary::relu));
+  return op;
+}
+const Op& tanh_op() {
+  static const Op op = with_kernel(make_tanh(), direct_unary_kernel(direct::Unary::tanh));
+  return op;
+}
+const Op& sigmoid_op() {
+  static const Op op = with_kernel(make_sigmoid(), direct_unary_kernel(direct::Unary::sigmoid));
+  return op;
+}
+const Op& gate_op() {
+  static const Op op = with_kernel(make_gate(), direct_binary_kernel(direct::Binary::gate, true));
+  return op;
+}
 
 }  // namespace
 

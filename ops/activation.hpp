@@ -5,7 +5,7 @@
 
 namespace wengert {
 
-Var relu(const At& x);     // max(x, 0); NaN passes; the slope at 0 is 0
+Var relu(const At& x);  // max(x, 0); NaN passes; the slope at 0 is 0
 Var tanh(const At& x);
 Var sigmoid(const At& x);  // 1 / (1 + exp(-x)), without overflow on either side
 

@@ -48,17 +48,16 @@ Kernel unary_kernel() {
 
 // Every way in which two operands may broadcast, with their fills.
 std::vector<Sample> binary_samples(Fill a, Fill b) {
-  return {{{}, {sample_images({9, 3}, a), sample_images({9, 3}, b)}},
-          {{}, {sample_images({9, 3, 2, 5}, a), sample_value({3, 1, 1}, b)}},
-          {{}, {sample_value({1, 5}, a), sample_images({4, 1}, b)}},
-          {{}, {sample_value({}, a), sample_value({3, 7}, b)}},
-          {{}, {sample_value({2, 3}, a), sample_value({}, b)}},
-          {{}, {sample_images({0, 3}, a), sample_value({3}, b)}},
+  return {{{}, {sample_images({9, 3}, a), sample_images({9, 3}, b)}}, {{}, {sample_images({9, 3, 2, 5}, a), sample_value({3, 1, 1}, b)}},
+          {{}, {sample_value({1, 5}, a), sample_images({4, 1}, b)}},  {{}, {sample_value({}, a), sample_value({3, 7}, b)}},
+          {{}, {sample_value({2, 3}, a), sample_value({}, b)}},       {{}, {sample_images({0, 3}, a), sample_value({3}, b)}},
           {{}, {sample_value({}, a), sample_value({1}, b)}}};
 }
 
 std::vector<Sample> unary_samples(Fill fill, const Attributes& attributes = {}) {
-  return {{attributes, {sample_images({9, 3, 5}, fill)}}, {attributes, {sample_value({7}, fill)}}, {attributes, {sample_value({}, fill)}},
+  return {{attributes, {sample_images({9, 3, 5}, fill)}},
+          {attributes, {sample_value({7}, fill)}},
+          {attributes, {sample_value({}, fill)}},
           {attributes, {sample_images({0, 3}, fill)}}};
 }
 
@@ -88,35 +87,51 @@ Op unary(const char* name, const char* summary, Op::Smoothness smoothness, Kerne
 
 struct Subtract {
   template <class T>
-  T operator()(T a, T b) const { return a - b; }
+  T operator()(T a, T b) const {
+    return a - b;
+  }
 };
 struct Multiply {
   template <class T>
-  T operator()(T a, T b) const { return a * b; }
+  T operator()(T a, T b) const {
+    return a * b;
+  }
 };
 struct Divide {
   template <class T>
-  T operator()(T a, T b) const { return a / b; }
+  T operator()(T a, T b) const {
+    return a / b;
+  }
 };
 struct Maximum {
   template <class T>
-  T operator()(T a, T b) const { return a >= b || std::isnan(a) ? a : b; }
+  T operator()(T a, T b) const {
+    return a >= b || std::isnan(a) ? a : b;
+  }
 };
 struct GreaterEqual {
   template <class T>
-  T operator()(T a, T b) const { return a >= b ? T(1) : T(0); }
+  T operator()(T a, T b) const {
+    return a >= b ? T(1) : T(0);
+  }
 };
 struct Exp {
   template <class T>
-  T operator()(T x) const { return std::exp(x); }
+  T operator()(T x) const {
+    return std::exp(x);
+  }
 };
 struct Log {
   template <class T>
-  T operator()(T x) const { return std::log(x); }
+  T operator()(T x) const {
+    return std::log(x);
+  }
 };
 struct Sqrt {
   template <class T>
-  T operator()(T x) const { return std::sqrt(x); }
+  T operator()(T x) const {
+    return std::sqrt(x);
+  }
 };
 
 Op make_subtract() {
@@ -176,14 +191,14 @@ Op make_greater_equal() {
 
 Op make_affine() {
   Op op = unary("affine", "scale x + shift, with constants", Op::Smoothness::multilinear, naive_kernel([](const KernelCall& call) {
-    const auto& attributes = call.attributes.as<AffineAttributes>();
-    visit_float(call.output(0).dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const T scale = static_cast<T>(attributes.scale), shift = static_cast<T>(attributes.shift);
-      if (attributes.shift == 0.0) map<T>(call, [scale](T x) { return scale * x; });  // keeps the sign of a zero
-      else map<T>(call, [scale, shift](T x) { return scale * x + shift; });
-    });
-  }));
+                  const auto& attributes = call.attributes.as<AffineAttributes>();
+                  visit_float(call.output(0).dtype, [&](auto zero) {
+                    using T = decltype(zero);
+                    const T scale = static_cast<T>(attributes.scale), shift = static_cast<T>(attributes.shift);
+                    if (attributes.shift == 0.0) map<T>(call, [scale](T x) { return scale * x; });  // keeps the sign of a zero
+                    else map<T>(call, [scale, shift](T x) { return scale * x + shift; });
+                  });
+                }));
   op.vjp = [](const VjpCall& call) { return std::vector<Var>{affine(call.cotangent(), call.as<AffineAttributes>().scale)}; };
   op.samples = [] {
     std::vector<Sample> samples = unary_samples(Fill::normal, AffineAttributes{-1.5, 0.75});
@@ -195,14 +210,14 @@ Op make_affine() {
 
 Op make_power() {
   Op op = unary("power", "x to a constant power", Op::Smoothness::smooth, naive_kernel([](const KernelCall& call) {
-    const double exponent = call.attributes.as<PowerAttributes>().exponent;
-    visit_float(call.output(0).dtype, [&](auto zero) {
-      using T = decltype(zero);
-      if (exponent == 2.0) map<T>(call, [](T x) { return x * x; });
-      else if (exponent == -1.0) map<T>(call, [](T x) { return T(1) / x; });
-      else map<T>(call, [p = static_cast<T>(exponent)](T x) { return std::pow(x, p); });
-    });
-  }));
+                  const double exponent = call.attributes.as<PowerAttributes>().exponent;
+                  visit_float(call.output(0).dtype, [&](auto zero) {
+                    using T = decltype(zero);
+                    if (exponent == 2.0) map<T>(call, [](T x) { return x * x; });
+                    else if (exponent == -1.0) map<T>(call, [](T x) { return T(1) / x; });
+                    else map<T>(call, [p = static_cast<T>(exponent)](T x) { return std::pow(x, p); });
+                  });
+                }));
   op.keeps.inputs = 0b1;
   op.vjp = [](const VjpCall& call) {
     const double exponent = call.as<PowerAttributes>().exponent;
@@ -246,21 +261,52 @@ Kernel direct_affine_kernel() {
   return direct_elementwise_kernel(
       [](const KernelCall& call, Index count) {
         const auto& a = call.attributes.as<AffineAttributes>();
-        direct::affine(static_cast<float>(a.scale), static_cast<float>(a.shift), count, call.input(0).read<float>(), call.output(0).write<float>());
+        direct::affine(static_cast<float>(a.scale), static_cast<float>(a.shift), count, call.input(0).read<float>(),
+                       call.output(0).write<float>());
       },
       false);
 }
 
-const Op& subtract_op() { static const Op op = with_kernel(make_subtract(), direct_binary_kernel(direct::Binary::subtract)); return op; }
-const Op& multiply_op() { static const Op op = with_kernel(make_multiply(), direct_binary_kernel(direct::Binary::multiply)); return op; }
-const Op& divide_op() { static const Op op = with_kernel(make_divide(), direct_binary_kernel(direct::Binary::divide)); return op; }
-const Op& maximum_op() { static const Op op = with_kernel(make_maximum(), direct_binary_kernel(direct::Binary::maximum)); return op; }
-const Op& greater_equal_op() { static const Op op = make_greater_equal(); return op; }
-const Op& affine_op() { static const Op op = with_kernel(make_affine(), direct_affine_kernel()); return op; }
-const Op& power_op() { static const Op op = make_power(); return op; }
-const Op& exp_op() { static const Op op = with_kernel(make_exp(), direct_unary_kernel(direct::Unary::exp)); return op; }
-const Op& log_op() { static const Op op = with_kernel(make_log(), direct_unary_kernel(direct::Unary::log)); return op; }
-const Op& sqrt_op() { static const Op op = with_kernel(make_sqrt(), direct_unary_kernel(direct::Unary::sqrt)); return op; }
+const Op& subtract_op() {
+  static const Op op = with_kernel(make_subtract(), direct_binary_kernel(direct::Binary::subtract));
+  return op;
+}
+const Op& multiply_op() {
+  static const Op op = with_kernel(make_multiply(), direct_binary_kernel(direct::Binary::multiply));
+  return op;
+}
+const Op& divide_op() {
+  static const Op op = with_kernel(make_divide(), direct_binary_kernel(direct::Binary::divide));
+  return op;
+}
+const Op& maximum_op() {
+  static const Op op = with_kernel(make_maximum(), direct_binary_kernel(direct::Binary::maximum));
+  return op;
+}
+const Op& greater_equal_op() {
+  static const Op op = make_greater_equal();
+  return op;
+}
+const Op& affine_op() {
+  static const Op op = with_kernel(make_affine(), direct_affine_kernel());
+  return op;
+}
+const Op& power_op() {
+  static const Op op = make_power();
+  return op;
+}
+const Op& exp_op() {
+  static const Op op = with_kernel(make_exp(), direct_unary_kernel(direct::Unary::exp));
+  return op;
+}
+const Op& log_op() {
+  static const Op op = with_kernel(make_log(), direct_unary_kernel(direct::Unary::log));
+  return op;
+}
+const Op& sqrt_op() {
+  static const Op op = with_kernel(make_sqrt(), direct_unary_kernel(direct::Unary::sqrt));
+  return op;
+}
 
 // A number as a scalar of x's dtype; apply() puts it on x's tape. Division takes one, since a product with the reciprocal
 // rounds twice and underflows for large divisors.

@@ -33,7 +33,7 @@ Var affine(const At& x, double scale, double shift = 0.0);
 Var power(const At& x, double exponent);
 
 Var exp(const At& x);
-Var log(const At& x);   // natural
+Var log(const At& x);  // natural
 Var sqrt(const At& x);
 
 // The larger of two; NaN where either is NaN. At a tie the gradient goes to a.

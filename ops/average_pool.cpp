@@ -84,8 +84,14 @@ Op make_average_pool2d_data() {
   return op;
 }
 
-const Op& average_pool2d_op() { static const Op op = with_kernel(make_average_pool2d(), direct_pool_kernel(direct_average_pool)); return op; }
-const Op& average_pool2d_data_op() { static const Op op = with_kernel(make_average_pool2d_data(), direct_pool_kernel(direct_average_pool_data)); return op; }
+const Op& average_pool2d_op() {
+  static const Op op = with_kernel(make_average_pool2d(), direct_pool_kernel(direct_average_pool));
+  return op;
+}
+const Op& average_pool2d_data_op() {
+  static const Op op = with_kernel(make_average_pool2d_data(), direct_pool_kernel(direct_average_pool_data));
+  return op;
+}
 
 Var pool(const At& x, const PoolGeometry& g) { return apply(average_pool2d_op(), PoolAttributes{g}, x); }
 

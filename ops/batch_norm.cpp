@@ -75,9 +75,9 @@ Op make_batch_norm() {
   op.vjp = batch_norm_vjp;
   op.batch = [](const BatchQuery& query) { return BatchEffect::mixes(query.is_batched(0) ? 1u : 0u); };
   op.kernels = {naive_kernel([](const KernelCall& call) {
-    naive::batch_norm(call.attributes.as<BatchNormAttributes>().epsilon, call.input(0), call.input(1), call.input(2), call.output(0),
-                      call.output(1), call.output(2));
-  }),
+                  naive::batch_norm(call.attributes.as<BatchNormAttributes>().epsilon, call.input(0), call.input(1), call.input(2),
+                                    call.output(0), call.output(1), call.output(2));
+                }),
                 direct_batch_norm_kernel(false)};
   op.sliced = true;
   op.samples = [] {
@@ -90,7 +90,10 @@ Op make_batch_norm() {
   return op;
 }
 
-const Op& batch_norm_op() { static const Op op = make_batch_norm(); return op; }
+const Op& batch_norm_op() {
+  static const Op op = make_batch_norm();
+  return op;
+}
 
 }  // namespace
 

@@ -20,7 +20,8 @@ Index resolve_outputs(const char* axis, Index size, Sides padding, Index kernel,
   const Index padded = size + padding.before + padding.after;
   const Index reach = dilation * (kernel - 1) + 1;
   if (reach > padded) {
-    fail(fmt::format("wanted a filter no larger than the padded input, got {} {} on {} (padding {} + {})", axis, reach, padded, padding.before, padding.after));
+    fail(fmt::format("wanted a filter no larger than the padded input, got {} {} on {} (padding {} + {})", axis, reach, padded,
+                     padding.before, padding.after));
   }
   return (padded - reach) / stride + 1;
 }
@@ -50,7 +51,9 @@ std::array<Role, 2> inputs_of(Role produced) {
   }
 }
 
-Shape role_shape(Role role, const ConvGeometry& g, Index n) { return role == Role::x ? x_shape(g, n) : role == Role::w ? w_shape(g) : y_shape(g, n); }
+Shape role_shape(Role role, const ConvGeometry& g, Index n) {
+  return role == Role::x ? x_shape(g, n) : role == Role::w ? w_shape(g) : y_shape(g, n);
+}
 
 Var produce(Role role, const Var& x, const Var& w, const Var& y, const ConvGeometry& g) {
   switch (role) {
@@ -84,7 +87,8 @@ std::vector<Var> conv_vjp(const VjpCall& call) {
   for (int i = 0; i < 2; ++i) values[static_cast<std::size_t>(roles[static_cast<std::size_t>(i)])] = call.input(i);
   std::vector<Var> gradients(2);
   for (int i = 0; i < 2; ++i) {
-    if (call.wanted(i)) gradients[static_cast<std::size_t>(i)] = produce(roles[static_cast<std::size_t>(i)], values[0], values[1], values[2], g);
+    if (call.wanted(i))
+      gradients[static_cast<std::size_t>(i)] = produce(roles[static_cast<std::size_t>(i)], values[0], values[1], values[2], g);
   }
   return gradients;
 }
@@ -104,7 +108,9 @@ using WorkspaceConv = void (*)(const ConvGeometry&, const View&, const View&, co
 template <PlainConv run>
 Kernel plain_kernel() {
   Kernel kernel;
-  kernel.run = [](const KernelCall& call) { run(call.attributes.as<ConvAttributes>().geometry, call.input(0), call.input(1), call.output(0)); };
+  kernel.run = [](const KernelCall& call) {
+    run(call.attributes.as<ConvAttributes>().geometry, call.input(0), call.input(1), call.output(0));
+  };
   return kernel;
 }
 
@@ -181,25 +187,28 @@ FusedConv plain_conv(const Attributes& attributes) {
 }
 
 const Op& conv2d_op() {
-  static const Op op = make_conv<Role::y>("convolution (cross-correlation) of x with w",
-                                          {plain_kernel<naive::conv2d>(), workspace_kernel<matrix::conv2d, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::forward, plain_conv),
-                                           winograd_conv_kernel(ConvRole::forward, plain_conv)});
+  static const Op op =
+      make_conv<Role::y>("convolution (cross-correlation) of x with w",
+                         {plain_kernel<naive::conv2d>(), workspace_kernel<matrix::conv2d, matrix::conv2d_workspace>("matrix"),
+                          workspace_kernel<im2col::conv2d, im2col::conv2d_workspace>("im2col"),
+                          direct_conv_kernel(ConvRole::forward, plain_conv), winograd_conv_kernel(ConvRole::forward, plain_conv)});
   return op;
 }
 
 const Op& conv2d_data_op() {
-  static const Op op = make_conv<Role::x>("y convolved fully with the flipped w: the gradient of conv2d by x",
-                                          {plain_kernel<naive::conv2d_data>(), workspace_kernel<matrix::conv2d_data, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::data, plain_conv),
-                                           winograd_conv_kernel(ConvRole::data, plain_conv)});
+  static const Op op =
+      make_conv<Role::x>("y convolved fully with the flipped w: the gradient of conv2d by x",
+                         {plain_kernel<naive::conv2d_data>(), workspace_kernel<matrix::conv2d_data, matrix::conv2d_workspace>("matrix"),
+                          workspace_kernel<im2col::conv2d_data, im2col::conv2d_workspace>("im2col"),
+                          direct_conv_kernel(ConvRole::data, plain_conv), winograd_conv_kernel(ConvRole::data, plain_conv)});
   return op;
 }
 
 const Op& conv2d_weight_op() {
-  static const Op op = make_conv<Role::w>("x convolved with y, summed over images: the gradient of conv2d by w",
-                                          {plain_kernel<naive::conv2d_weight>(), workspace_kernel<matrix::conv2d_weight, matrix::conv2d_workspace>("matrix"),
-                                           workspace_kernel<im2col::conv2d_weight, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::weight, plain_conv)});
+  static const Op op = make_conv<Role::w>(
+      "x convolved with y, summed over images: the gradient of conv2d by w",
+      {plain_kernel<naive::conv2d_weight>(), workspace_kernel<matrix::conv2d_weight, matrix::conv2d_workspace>("matrix"),
+       workspace_kernel<im2col::conv2d_weight, im2col::conv2d_workspace>("im2col"), direct_conv_kernel(ConvRole::weight, plain_conv)});
   return op;
 }
 
@@ -212,7 +221,8 @@ ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
                      o.dilation.height, o.dilation.width, o.groups));
   }
   if (std::min({o.padding.top, o.padding.bottom, o.padding.left, o.padding.right}) < 0) fail("wanted padding of 0 or more");
-  if (w[2] < 1 || w[3] < 1 || w[0] < 1 || x[1] < 1) fail("wanted at least one channel, filter and tap, got " + x.text() + " and " + w.text());
+  if (w[2] < 1 || w[3] < 1 || w[0] < 1 || x[1] < 1)
+    fail("wanted at least one channel, filter and tap, got " + x.text() + " and " + w.text());
   if (x[1] % o.groups != 0 || w[0] % o.groups != 0) {
     fail(fmt::format("wanted channels and filters that divide into {} groups, got {} and {}", o.groups, x[1], w[0]));
   }
@@ -232,8 +242,10 @@ ConvGeometry resolve(const Conv2dOptions& o, const Shape& x, const Shape& w) {
   g.stride_height = o.stride.height, g.stride_width = o.stride.width;
   g.dilation_height = o.dilation.height, g.dilation_width = o.dilation.width;
   g.groups = o.groups;
-  const Sides rows = resolve_padding(o.padding.kind, {o.padding.top, o.padding.bottom}, g.height, g.kernel_height, g.stride_height, g.dilation_height);
-  const Sides columns = resolve_padding(o.padding.kind, {o.padding.left, o.padding.right}, g.width, g.kernel_width, g.stride_width, g.dilation_width);
+  const Sides rows =
+      resolve_padding(o.padding.kind, {o.padding.top, o.padding.bottom}, g.height, g.kernel_height, g.stride_height, g.dilation_height);
+  const Sides columns =
+      resolve_padding(o.padding.kind, {o.padding.left, o.padding.right}, g.width, g.kernel_width, g.stride_width, g.dilation_width);
   g.pad_top = rows.before, g.pad_bottom = rows.after, g.pad_left = columns.before, g.pad_right = columns.after;
   g.out_height = resolve_outputs("height", g.height, rows, g.kernel_height, g.stride_height, g.dilation_height);
   g.out_width = resolve_outputs("width", g.width, columns, g.kernel_width, g.stride_width, g.dilation_width);
@@ -245,8 +257,12 @@ Var conv2d(const At& x, const Var& w, const Conv2dOptions& options) {
 }
 
 Var conv2d(const At& x, const Var& w, const ConvGeometry& geometry) { return apply(conv2d_op(), ConvAttributes{geometry}, x, {w}); }
-Var conv2d_data(const At& y, const Var& w, const ConvGeometry& geometry) { return apply(conv2d_data_op(), ConvAttributes{geometry}, y, {w}); }
-Var conv2d_weight(const At& x, const Var& y, const ConvGeometry& geometry) { return apply(conv2d_weight_op(), ConvAttributes{geometry}, x, {y}); }
+Var conv2d_data(const At& y, const Var& w, const ConvGeometry& geometry) {
+  return apply(conv2d_data_op(), ConvAttributes{geometry}, y, {w});
+}
+Var conv2d_weight(const At& x, const Var& y, const ConvGeometry& geometry) {
+  return apply(conv2d_weight_op(), ConvAttributes{geometry}, x, {y});
+}
 
 std::vector<Op> conv_ops() { return {conv2d_op(), conv2d_data_op(), conv2d_weight_op()}; }
 

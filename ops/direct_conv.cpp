@@ -83,10 +83,14 @@ class PreparedConv final : public PreparedKernel {
     kernel_->run(c);
     finish(c.out, call.outputs);
   }
-  Index workspace() const override { return (kernel_->workspace_floats() + (role_ == ConvRole::weight && whole_ ? total_floats() : 0)) * size_of(DType::f32); }
+  Index workspace() const override {
+    return (kernel_->workspace_floats() + (role_ == ConvRole::weight && whole_ ? total_floats() : 0)) * size_of(DType::f32);
+  }
   std::string describe() const override { return kernel_->describe(); }
   Index packed_bytes(int) const override { return kernel_->packed_floats() * size_of(DType::f32); }
-  void pack(int, const void* plain, void* packed) const override { kernel_->pack(static_cast<const float*>(plain), static_cast<float*>(packed)); }
+  void pack(int, const void* plain, void* packed) const override {
+    kernel_->pack(static_cast<const float*>(plain), static_cast<float*>(packed));
+  }
   Index partial_floats() const override { return role_ == ConvRole::weight && !whole_ ? kernel_->partial_floats() : 0; }
   void finish(const float* total, std::span<const View> to) const override {
     kernel_->finish(total, to[0].write<float>(), conv_.bias ? to[1].write<float>() : nullptr);

@@ -58,7 +58,8 @@ class PreparedAdd final : public PreparedKernel {
   }
   void run(const KernelCall& call) const override {
     const View& x = call.input(0);
-    direct::add_channels(x.layout, x.shape[0], x.shape[1], x.shape[2] * x.shape[3], x.read<float>(), call.input(1).read<float>(), false, call.output(0).write<float>());
+    direct::add_channels(x.layout, x.shape[0], x.shape[1], x.shape[2] * x.shape[3], x.read<float>(), call.input(1).read<float>(), false,
+                         call.output(0).write<float>());
   }
 };
 
@@ -75,14 +76,17 @@ Kernel direct_elementwise_kernel(ElementwiseRun run, bool keeps_zero) {
 }
 
 Kernel direct_unary_kernel(direct::Unary f) {
-  return direct_elementwise_kernel([f](const KernelCall& call, Index count) { direct::unary(f, count, call.input(0).read<float>(), call.output(0).write<float>()); },
-                                   direct::keeps_zero(f));
+  return direct_elementwise_kernel(
+      [f](const KernelCall& call, Index count) { direct::unary(f, count, call.input(0).read<float>(), call.output(0).write<float>()); },
+      direct::keeps_zero(f));
 }
 
 Kernel direct_binary_kernel(direct::Binary f, bool swapped) {
   const int a = swapped ? 1 : 0, b = swapped ? 0 : 1;
   return direct_elementwise_kernel(
-      [f, a, b](const KernelCall& call, Index count) { direct::binary(f, count, call.input(a).read<float>(), call.input(b).read<float>(), call.output(0).write<float>()); },
+      [f, a, b](const KernelCall& call, Index count) {
+        direct::binary(f, count, call.input(a).read<float>(), call.input(b).read<float>(), call.output(0).write<float>());
+      },
       direct::keeps_zero(f));
 }
 

@@ -24,7 +24,8 @@ const PoolGeometry& geometry(const KernelCall& call) { return call.attributes.as
 
 void direct_max_pool(const KernelCall& call, Layout layout) {
   const View& x = call.input(0);
-  direct::max_pool(layout, geometry(call), x.shape[0], x.read<float>(), false, call.output(0).write<float>(), call.output(1).write<std::int32_t>());
+  direct::max_pool(layout, geometry(call), x.shape[0], x.read<float>(), false, call.output(0).write<float>(),
+                   call.output(1).write<std::int32_t>());
 }
 
 void direct_average_pool(const KernelCall& call, Layout layout) {

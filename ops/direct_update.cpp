@@ -20,15 +20,15 @@ void take_over(const KernelCall& call, int values) {
 
 void run_adam(const KernelCall& call) {
   take_over(call, 3);
-  direct::adam(direct_adam_step(call.attributes, scalar(call, 4), scalar(call, 5), scalar(call, 6)), call.input(3).elements(), call.input(3).read<float>(),
-               call.output(0).write<float>(), call.output(1).write<float>(), call.output(2).write<float>());
+  direct::adam(direct_adam_step(call.attributes, scalar(call, 4), scalar(call, 5), scalar(call, 6)), call.input(3).elements(),
+               call.input(3).read<float>(), call.output(0).write<float>(), call.output(1).write<float>(), call.output(2).write<float>());
 }
 
 void run_sgd(const KernelCall& call) {
   take_over(call, 2);
   const auto& a = call.attributes.as<SgdAttributes>();
-  direct::sgd(scalar(call, 3), static_cast<float>(a.momentum), static_cast<float>(a.weight_decay), call.input(2).elements(), call.input(2).read<float>(),
-              call.output(0).write<float>(), call.output(1).write<float>());
+  direct::sgd(scalar(call, 3), static_cast<float>(a.momentum), static_cast<float>(a.weight_decay), call.input(2).elements(),
+              call.input(2).read<float>(), call.output(0).write<float>(), call.output(1).write<float>());
 }
 
 Kernel update_kernel(void (*run)(const KernelCall&)) {

@@ -60,7 +60,10 @@ Op make_dropout() {
   return op;
 }
 
-const Op& dropout_op() { static const Op op = make_dropout(); return op; }
+const Op& dropout_op() {
+  static const Op op = make_dropout();
+  return op;
+}
 
 }  // namespace
 

@@ -9,7 +9,7 @@
 namespace wengert {
 
 struct DropoutAttributes {
-  double rate = 0.5;         // the probability that an element is dropped, in [0, 1)
+  double rate = 0.5;  // the probability that an element is dropped, in [0, 1)
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;  // hash_name() of the layer
   std::string describe() const;

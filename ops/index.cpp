@@ -101,11 +101,13 @@ Op make_gather() {
     return std::vector<Var>{scatter_add(call.cotangent(), call.input(1), axis, call.input_shape(0)[axis]), Var()};
   };
   op.batch = gather_batch;
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    const int axis = call.attributes.as<GatherAttributes>().axis;
-    check_gather_indices(call, call.input(0).shape[axis]);
-    naive::gather(axis, call.input(0), call.input(1), call.output(0));
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        const int axis = call.attributes.as<GatherAttributes>().axis;
+        check_gather_indices(call, call.input(0).shape[axis]);
+        naive::gather(axis, call.input(0), call.input(1), call.output(0));
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{GatherAttributes{0}, {sample_value({5, 3}), sample_images({9}, Fill::classes, 5)}},
                                {GatherAttributes{1}, {sample_images({9, 4, 3}), sample_value({2, 3}, Fill::classes, 4)}},
@@ -158,10 +160,12 @@ Op make_one_hot() {
     return std::vector<Spec>{{shape, dtype}};
   };
   op.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    naive::check_indices(call.input(0), call.attributes.as<OneHotAttributes>().count, first_position(call, 0));
-    naive::one_hot(call.input(0), call.output(0));
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        naive::check_indices(call.input(0), call.attributes.as<OneHotAttributes>().count, first_position(call, 0));
+        naive::one_hot(call.input(0), call.output(0));
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{OneHotAttributes{10, DType::f32}, {sample_images({9}, Fill::classes, 10)}},
                                {OneHotAttributes{3, DType::f64}, {sample_value({2, 5}, Fill::classes, 3)}},
@@ -264,11 +268,26 @@ Op make_put_along() {
   return op;
 }
 
-const Op& gather_op() { static const Op op = make_gather(); return op; }
-const Op& scatter_add_op() { static const Op op = make_scatter_add(); return op; }
-const Op& one_hot_op() { static const Op op = make_one_hot(); return op; }
-const Op& take_along_op() { static const Op op = make_take_along(); return op; }
-const Op& put_along_op() { static const Op op = make_put_along(); return op; }
+const Op& gather_op() {
+  static const Op op = make_gather();
+  return op;
+}
+const Op& scatter_add_op() {
+  static const Op op = make_scatter_add();
+  return op;
+}
+const Op& one_hot_op() {
+  static const Op op = make_one_hot();
+  return op;
+}
+const Op& take_along_op() {
+  static const Op op = make_take_along();
+  return op;
+}
+const Op& put_along_op() {
+  static const Op op = make_put_along();
+  return op;
+}
 
 }  // namespace
 

@@ -17,7 +17,8 @@ namespace {
 
 // Sizes of a call from its operands' shapes; throws where they do not fit.
 MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const Shape& b) {
-  if (a.rank() < 2 || a.rank() > 3 || b.rank() < 2 || b.rank() > 3) fail("wanted operands of rank 2 or 3, got " + a.text() + " and " + b.text());
+  if (a.rank() < 2 || a.rank() > 3 || b.rank() < 2 || b.rank() > 3)
+    fail("wanted operands of rank 2 or 3, got " + a.text() + " and " + b.text());
   const auto size = [](const Shape& shape, bool transposed, int axis) { return shape[shape.rank() - 2 + (transposed ? 1 - axis : axis)]; };
   MatmulGeometry g;
   g.transpose_a = flags.transpose_a;
@@ -28,8 +29,8 @@ MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const 
   g.inner = size(a, flags.transpose_a, 1);
   g.columns = size(b, flags.transpose_b, 1);
   if (size(b, flags.transpose_b, 0) != g.inner) {
-    fail(fmt::format("wanted equal inner sizes, got {} and {}: {} times {} with {}", g.inner, size(b, flags.transpose_b, 0), a.text(), b.text(),
-                     flags.describe()));
+    fail(fmt::format("wanted equal inner sizes, got {} and {}: {} times {} with {}", g.inner, size(b, flags.transpose_b, 0), a.text(),
+                     b.text(), flags.describe()));
   }
   if (!g.shared_a && !g.shared_b && a[0] != b[0]) fail("wanted equal batches, got " + a.text() + " and " + b.text());
   g.batch = !g.shared_a ? a[0] : !g.shared_b ? b[0] : 1;
@@ -163,7 +164,10 @@ Op make_matmul() {
   return op;
 }
 
-const Op& matmul_op() { static const Op op = make_matmul(); return op; }
+const Op& matmul_op() {
+  static const Op op = make_matmul();
+  return op;
+}
 
 }  // namespace
 

@@ -52,7 +52,10 @@ Op make_max_pool2d() {
   return op;
 }
 
-const Op& max_pool2d_op() { static const Op op = with_kernel(make_max_pool2d(), direct_pool_kernel(direct_max_pool, 2)); return op; }
+const Op& max_pool2d_op() {
+  static const Op op = with_kernel(make_max_pool2d(), direct_pool_kernel(direct_max_pool, 2));
+  return op;
+}
 
 }  // namespace
 

@@ -25,7 +25,9 @@ std::vector<Spec> update_shapes(const OpQuery& query, int values, int outputs) {
 }
 
 template <class T>
-T scalar(const KernelCall& call, int input) { return *call.input(input).read<T>(); }
+T scalar(const KernelCall& call, int input) {
+  return *call.input(input).read<T>();
+}
 
 template <class T>
 void adam_kernel(const KernelCall& call) {
@@ -72,7 +74,9 @@ const Op& adam_op() {
   static const Op op = [] {
     Op made = make_update("adam", "one step of Adam: the next p, m and v", 7);
     made.shapes = [](const OpQuery& query) { return update_shapes(query, 4, 3); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { adam_kernel<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { adam_kernel<decltype(zero)>(call); });
+                    }),
                     direct_adam_kernel()};
     made.overwrites = 0b111;
     made.samples = [] {
@@ -93,12 +97,15 @@ const Op& sgd_op() {
   static const Op op = [] {
     Op made = make_update("sgd", "one step of SGD with momentum: the next p and velocity", 4);
     made.shapes = [](const OpQuery& query) { return update_shapes(query, 3, 2); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { sgd_kernel<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { sgd_kernel<decltype(zero)>(call); });
+                    }),
                     direct_sgd_kernel()};
     made.overwrites = 0b11;
     made.samples = [] {
       const auto sample = [](const Shape& shape) {
-        return Sample{SgdAttributes{0.9, 0.01}, {sample_value(shape), sample_value(shape), sample_value(shape), sample_value({}, SampleInput::Fill::positive)}};
+        return Sample{SgdAttributes{0.9, 0.01},
+                      {sample_value(shape), sample_value(shape), sample_value(shape), sample_value({}, SampleInput::Fill::positive)}};
       };
       return std::vector<Sample>{sample({17}), sample({3, 5})};
     };
@@ -109,12 +116,15 @@ const Op& sgd_op() {
 
 }  // namespace
 
-std::string AdamAttributes::describe() const { return fmt::format("betas {:g} {:g}, epsilon {:g}, weight decay {:g}", beta1, beta2, epsilon, weight_decay); }
+std::string AdamAttributes::describe() const {
+  return fmt::format("betas {:g} {:g}, epsilon {:g}, weight decay {:g}", beta1, beta2, epsilon, weight_decay);
+}
 std::string SgdAttributes::describe() const { return fmt::format("momentum {:g}, weight decay {:g}", momentum, weight_decay); }
 
-AdamResult adam(const At& p, const Var& m, const Var& v, const Var& gradient, const Var& rate, const Var& correction1, const Var& correction2,
-                const AdamAttributes& attributes) {
-  const auto next = apply(adam_op(), attributes, {p.var, m, v, gradient, rate, correction1, correction2}, {p.site, p.name, p.choice, nullptr});
+AdamResult adam(const At& p, const Var& m, const Var& v, const Var& gradient, const Var& rate, const Var& correction1,
+                const Var& correction2, const AdamAttributes& attributes) {
+  const auto next =
+      apply(adam_op(), attributes, {p.var, m, v, gradient, rate, correction1, correction2}, {p.site, p.name, p.choice, nullptr});
   return {next[0], next[1], next[2]};
 }
 

@@ -10,7 +10,7 @@ namespace wengert {
 
 struct Pool2dOptions {
   Extent2d window = 2;
-  Extent2d stride = 0;         // 0: the window's size
+  Extent2d stride = 0;  // 0: the window's size
   Padding2d padding = {};
   bool count_padding = false;  // average pool: divide by the whole window, padding included
 };

@@ -52,10 +52,14 @@ Op make_sum() {
     visit_float(call.output(0).dtype, [&](auto zero) { reduce_sum<decltype(zero)>(call.input(0), call.output(0), kept); });
   })};
   op.samples = [] {
-    return std::vector<Sample>{{over({0, 1, 2}), {sample_images({9, 3, 5})}}, {over({0, 2, 3}), {sample_images({9, 3, 2, 5})}},
-                               {over({1}), {sample_images({9, 4, 3})}},       {over({0}, true), {sample_value({3, 5})}},
-                               {over({2}, true), {sample_images({5, 1, 7})}}, {over({0, 1}), {sample_images({0, 3})}},
-                               {over({}), {sample_value({})}},                {over({0}), {sample_images({1})}}};
+    return std::vector<Sample>{{over({0, 1, 2}), {sample_images({9, 3, 5})}},
+                               {over({0, 2, 3}), {sample_images({9, 3, 2, 5})}},
+                               {over({1}), {sample_images({9, 4, 3})}},
+                               {over({0}, true), {sample_value({3, 5})}},
+                               {over({2}, true), {sample_images({5, 1, 7})}},
+                               {over({0, 1}), {sample_images({0, 3})}},
+                               {over({}), {sample_value({})}},
+                               {over({0}), {sample_images({1})}}};
   };
   return op;
 }
@@ -115,8 +119,14 @@ Op make_max() {
   return op;
 }
 
-const Op& sum_op() { static const Op op = make_sum(); return op; }
-const Op& max_op() { static const Op op = make_max(); return op; }
+const Op& sum_op() {
+  static const Op op = make_sum();
+  return op;
+}
+const Op& max_op() {
+  static const Op op = make_max();
+  return op;
+}
 
 Var sum_over(const At& x, const AxisSet& axes, bool keep_dims) { return apply(sum_op(), ReduceAttributes{axes, keep_dims}, x); }
 

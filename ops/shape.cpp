@@ -61,14 +61,17 @@ Op make_transpose() {
   op.batch = [](const BatchQuery& query) {
     return query.attributes.as<TransposeAttributes>().permutation[0] == 0 ? BatchEffect::per_image() : BatchEffect::mixes();
   };
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    const View &x = call.input(0), &y = call.output(0);
-    const Strides strides = naive::row_major(x.shape);
-    Strides permuted{};
-    std::size_t i = 0;
-    for (const int axis : call.attributes.as<TransposeAttributes>().permutation) permuted[i++] = strides[static_cast<std::size_t>(axis)];
-    naive::copy_box(y.shape, {x, 0, permuted}, {y, 0, naive::row_major(y.shape)});
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        const View &x = call.input(0), &y = call.output(0);
+        const Strides strides = naive::row_major(x.shape);
+        Strides permuted{};
+        std::size_t i = 0;
+        for (const int axis : call.attributes.as<TransposeAttributes>().permutation)
+          permuted[i++] = strides[static_cast<std::size_t>(axis)];
+        naive::copy_box(y.shape, {x, 0, permuted}, {y, 0, naive::row_major(y.shape)});
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{TransposeAttributes{{0, 2, 3, 1}}, {sample_images({9, 3, 2, 5})}},
                                {TransposeAttributes{{1, 0}}, {sample_images({5, 3})}},
@@ -112,10 +115,12 @@ Op make_slice() {
     return std::vector<Var>{apply_part(pad_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))};
   };
   op.batch = part_batch;
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    const View& y = call.output(0);
-    naive::copy_box(y.shape, part_of(call.input(0), call.attributes.as<PartAttributes>()), {y, 0, naive::row_major(y.shape)});
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        const View& y = call.output(0);
+        naive::copy_box(y.shape, part_of(call.input(0), call.attributes.as<PartAttributes>()), {y, 0, naive::row_major(y.shape)});
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{PartAttributes{{9, 2, 3}, {0, 1, 0}, {1, 1, 2}}, {sample_images({9, 3, 5})}},
                                {PartAttributes{{2, 3}, {1, 0}, {3, 1}}, {sample_images({5, 3})}},
@@ -140,15 +145,17 @@ Op make_pad() {
     return std::vector<Var>{apply_part(slice_op(), call.cotangent(), call.as<PartAttributes>(), call.input_shape(0))};
   };
   op.batch = part_batch;
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    const View &x = call.input(0), &y = call.output(0);
-    const auto& attributes = call.attributes.as<PartAttributes>();
-    visit_any(y.dtype, [&](auto zero) {
-      using T = decltype(zero);
-      std::fill_n(y.write<T>(), y.elements(), static_cast<T>(attributes.value));
-    });
-    naive::copy_box(x.shape, {x, 0, naive::row_major(x.shape)}, part_of(y, attributes));
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        const View &x = call.input(0), &y = call.output(0);
+        const auto& attributes = call.attributes.as<PartAttributes>();
+        visit_any(y.dtype, [&](auto zero) {
+          using T = decltype(zero);
+          std::fill_n(y.write<T>(), y.elements(), static_cast<T>(attributes.value));
+        });
+        naive::copy_box(x.shape, {x, 0, naive::row_major(x.shape)}, part_of(y, attributes));
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{PartAttributes{{9, 4, 6}, {0, 1, 0}, {1, 1, 1}}, {sample_images({9, 3, 5})}},
                                {PartAttributes{{7, 3}, {1, 0}, {1, 1}, 2.5}, {sample_images({5, 3})}},
@@ -198,16 +205,18 @@ Op make_concatenate() {
     if (query.attributes.as<ConcatenateAttributes>().axis == 0) return BatchEffect::mixes();
     return query.batched + 1 == 1u << query.inputs.size() ? BatchEffect::per_image() : BatchEffect::mixes(1u);
   };
-  op.kernels = {naive_kernel([](const KernelCall& call) {
-    const int axis = call.attributes.as<ConcatenateAttributes>().axis;
-    const View& y = call.output(0);
-    const Strides strides = naive::row_major(y.shape);
-    Index first = 0;
-    for (const View& x : call.inputs) {
-      naive::copy_box(x.shape, {x, 0, naive::row_major(x.shape)}, {y, first, strides});
-      first += x.shape[axis] * strides[static_cast<std::size_t>(axis)];
-    }
-  }, {})};
+  op.kernels = {naive_kernel(
+      [](const KernelCall& call) {
+        const int axis = call.attributes.as<ConcatenateAttributes>().axis;
+        const View& y = call.output(0);
+        const Strides strides = naive::row_major(y.shape);
+        Index first = 0;
+        for (const View& x : call.inputs) {
+          naive::copy_box(x.shape, {x, 0, naive::row_major(x.shape)}, {y, first, strides});
+          first += x.shape[axis] * strides[static_cast<std::size_t>(axis)];
+        }
+      },
+      {})};
   op.samples = [] {
     return std::vector<Sample>{{ConcatenateAttributes{1}, {sample_images({9, 3, 5}), sample_images({9, 1, 5}), sample_images({9, 2, 5})}},
                                {ConcatenateAttributes{0}, {sample_images({5, 3}), sample_images({4, 3})}},
@@ -219,10 +228,22 @@ Op make_concatenate() {
   return op;
 }
 
-const Op& transpose_op() { static const Op op = make_transpose(); return op; }
-const Op& slice_op() { static const Op op = make_slice(); return op; }
-const Op& pad_op() { static const Op op = make_pad(); return op; }
-const Op& concatenate_op() { static const Op op = make_concatenate(); return op; }
+const Op& transpose_op() {
+  static const Op op = make_transpose();
+  return op;
+}
+const Op& slice_op() {
+  static const Op op = make_slice();
+  return op;
+}
+const Op& pad_op() {
+  static const Op op = make_pad();
+  return op;
+}
+const Op& concatenate_op() {
+  static const Op op = make_concatenate();
+  return op;
+}
 
 std::string list(const std::vector<Index>& numbers) { return fmt::format("({})", fmt::join(numbers, ",")); }
 

@@ -69,7 +69,8 @@ std::vector<Var> cross_entropy_vjp(const VjpCall& call) {
   if (call.cotangent(0)) {
     const Var dloss = reshape(call.cotangent(0), {call.input_shape(0)[0], 1});
     if (call.wanted(0)) {
-      gradients[0] = classes ? (p - one_hot(labels, p.shape()[1], p.dtype())) * dloss : (p * sum(labels, {last_axis}, true) - labels) * dloss;
+      gradients[0] =
+          classes ? (p - one_hot(labels, p.shape()[1], p.dtype())) * dloss : (p * sum(labels, {last_axis}, true) - labels) * dloss;
     }
     if (call.wanted(1)) gradients[1] = negate(log_softmax(call.input(0))) * dloss;
   }
@@ -113,9 +114,18 @@ Op make_softmax_cross_entropy() {
   return op;
 }
 
-const Op& softmax_op() { static const Op op = make_softmax(); return op; }
-const Op& log_softmax_op() { static const Op op = make_log_softmax(); return op; }
-const Op& softmax_cross_entropy_op() { static const Op op = make_softmax_cross_entropy(); return op; }
+const Op& softmax_op() {
+  static const Op op = make_softmax();
+  return op;
+}
+const Op& log_softmax_op() {
+  static const Op op = make_log_softmax();
+  return op;
+}
+const Op& softmax_cross_entropy_op() {
+  static const Op op = make_softmax_cross_entropy();
+  return op;
+}
 
 }  // namespace
 

@@ -20,10 +20,10 @@ class AxisSet {
  public:
   bool has(int axis) const { return ((bits_ >> axis) & 1u) != 0; }
   void insert(int axis) { bits_ |= 1u << axis; }
-  Shape kept_dims(const Shape& shape) const;    // the axes of the set have size 1
+  Shape kept_dims(const Shape& shape) const;     // the axes of the set have size 1
   Shape dropped_dims(const Shape& shape) const;  // they are gone
-  Shape only(const Shape& shape) const;         // the other axes have size 1
-  std::string text() const;                     // "{0,2}"
+  Shape only(const Shape& shape) const;          // the other axes have size 1
+  std::string text() const;                      // "{0,2}"
   static AxisSet all(int rank);
 
  private:

@@ -43,7 +43,7 @@ wengert::Op swish_op() {
   wengert::Op op;
   op.name = "swish";
   op.summary = "x sigmoid(x)";
-  op.keeps.inputs = 1;                             // the vjp reads input 0
+  op.keeps.inputs = 1;  // the vjp reads input 0
   op.shapes = wengert::same_shape_rule;
   op.vjp = swish_vjp;
   op.batch = wengert::elementwise_batch;

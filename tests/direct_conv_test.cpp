@@ -32,14 +32,17 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 // 64-byte aligned words; behind them NaN (over-reading may not matter) or, behind outputs, sentinels.
 class Buffer {
  public:
-  explicit Buffer(Index count, float behind = nan_value) : count_(count), words_(static_cast<float*>(std::aligned_alloc(64, at((count + 95) / 16 * 64)))) {
+  explicit Buffer(Index count, float behind = nan_value)
+      : count_(count), words_(static_cast<float*>(std::aligned_alloc(64, at((count + 95) / 16 * 64)))) {
     std::fill_n(words_.get(), count, nan_value);
     std::fill(words_.get() + count, words_.get() + (count + 95) / 16 * 16, behind);
   }
   float* data() const { return words_.get(); }
   std::int32_t* positions() const { return reinterpret_cast<std::int32_t*>(words_.get()); }
   float& operator[](Index i) const { return words_.get()[i]; }
-  bool overrun() const { return !std::all_of(words_.get() + count_, words_.get() + (count_ + 95) / 16 * 16, [](float v) { return v == sentinel; }); }
+  bool overrun() const {
+    return !std::all_of(words_.get() + count_, words_.get() + (count_ + 95) / 16 * 16, [](float v) { return v == sentinel; });
+  }
 
  private:
   struct Free {
@@ -49,7 +52,9 @@ class Buffer {
   std::unique_ptr<float, Free> words_;
 };
 
-Index floats_of(Layout layout, Index channels, Index pixels) { return layout == Layout::nchw ? channels * pixels : (channels + 7) / 8 * 8 * pixels; }
+Index floats_of(Layout layout, Index channels, Index pixels) {
+  return layout == Layout::nchw ? channels * pixels : (channels + 7) / 8 * 8 * pixels;
+}
 Index index_of(Layout layout, Index channels, Index pixels, Index n, Index c, Index p) {
   if (layout == Layout::nchw) return (n * channels + c) * pixels + p;
   return ((n * ((channels + 7) / 8) + c / 8) * pixels + p) * 8 + c % 8;
@@ -60,7 +65,8 @@ Buffer lay_out(Layout layout, Index images, Index channels, Index pixels, const 
   if (layout == Layout::nhwc8) std::fill_n(made.data(), images * floats_of(layout, channels, pixels), 0.0f);
   for (Index n = 0; n < images; ++n)
     for (Index c = 0; c < channels; ++c)
-      for (Index p = 0; p < pixels; ++p) made[index_of(layout, channels, pixels, n, c, p)] = static_cast<float>(plain[at((n * channels + c) * pixels + p)]);
+      for (Index p = 0; p < pixels; ++p)
+        made[index_of(layout, channels, pixels, n, c, p)] = static_cast<float>(plain[at((n * channels + c) * pixels + p)]);
   return made;
 }
 
@@ -82,7 +88,8 @@ void for_each_product(const ConvGeometry& g, Index images, const Body& body) {
           for (Index c = 0; c < g.group_channels(); ++c)
             for (Index r = 0; r < g.kernel_height; ++r)
               for (Index s = 0; s < g.kernel_width; ++s) {
-                const Index h = i * g.stride_height - g.pad_top + r * g.dilation_height, v = j * g.stride_width - g.pad_left + s * g.dilation_width;
+                const Index h = i * g.stride_height - g.pad_top + r * g.dilation_height,
+                            v = j * g.stride_width - g.pad_left + s * g.dilation_width;
                 if (h < 0 || h >= g.height || v < 0 || v >= g.width) continue;
                 const Index channel = k / g.group_filters() * g.group_channels() + c;
                 body(at(((n * g.channels + channel) * g.height + h) * g.width + v),
@@ -109,7 +116,8 @@ struct Case {
   std::string text() const {
     const char* directions[] = {"forward", "data", "weight"};
     std::string s = directions[static_cast<int>(task.direction)];
-    s += " " + task.geometry.describe() + ", x " + name(task.x) + ", y " + name(task.y) + ", target " + direct::target() + ", images " + std::to_string(images);
+    s += " " + task.geometry.describe() + ", x " + name(task.x) + ", y " + name(task.y) + ", target " + direct::target() + ", images " +
+         std::to_string(images);
     if (task.bias) s += ", bias";
     if (task.relu) s += ", relu";
     if (task.gate) s += ", gate";
@@ -119,7 +127,8 @@ struct Case {
 };
 
 // The kernel's output compared with `want`, (images, channels, pixels) plain. Padding lanes must be zero.
-void compare(const std::string& text, Layout layout, Index images, Index channels, Index pixels, const Values& want, const Buffer& got, double bound = 0) {
+void compare(const std::string& text, Layout layout, Index images, Index channels, Index pixels, const Values& want, const Buffer& got,
+             double bound = 0) {
   REQUIRE_MESSAGE(!got.overrun(), text << ": written behind the output");
   for (Index n = 0; n < images; ++n)
     for (Index c = 0; c < (layout == Layout::nchw ? channels : (channels + 7) / 8 * 8); ++c)
@@ -180,7 +189,8 @@ void check_forward(const Case& c) {
   const Index pixels = g.out_height * g.out_width, pooled = c.task.pool ? c.task.pool->out_height * c.task.pool->out_width : pixels;
   const Buffer x = lay_out(c.task.x, c.images, g.channels, g.height * g.width, c.x), packed = packed_of(*conv, c.w);
   const Buffer workspace(conv->workspace_floats(), sentinel);
-  const Buffer out(c.images * floats_of(c.task.y, g.filters, pooled), sentinel), at_positions(c.images * floats_of(c.task.y, g.filters, pooled), sentinel);
+  const Buffer out(c.images * floats_of(c.task.y, g.filters, pooled), sentinel),
+      at_positions(c.images * floats_of(c.task.y, g.filters, pooled), sentinel);
   const std::vector<float> bias(c.bias.begin(), c.bias.end());
   ConvCall call;
   call.images = c.images, call.x = x.data(), call.w = packed.data(), call.bias = c.task.bias ? bias.data() : nullptr;
@@ -198,7 +208,8 @@ void check_forward(const Case& c) {
           const std::int32_t expected = positions[at((n * g.filters + k) * pooled + p)];
           const std::int32_t got = at_positions.positions()[index_of(c.task.y, g.filters, pooled, n, k, p)];
           if (expected != got)
-            FAIL(c.text() << ": position of image " << n << ", filter " << k << ", pixel " << p << ": wanted " << expected << ", got " << got);
+            FAIL(c.text() << ": position of image " << n << ", filter " << k << ", pixel " << p << ": wanted " << expected << ", got "
+                          << got);
         }
   }
   if (c.task.relu) clip(want);
@@ -263,7 +274,9 @@ void check_gradient(Case c) {
   REQUIRE_MESSAGE(!workspace.overrun(), c.text() << ": written behind the workspace");
 }
 
-Index out_size(Index in, Index kernel, Index stride, Index dilation, Index pad) { return (in + pad - (kernel - 1) * dilation - 1) / stride + 1; }
+Index out_size(Index in, Index kernel, Index stride, Index dilation, Index pad) {
+  return (in + pad - (kernel - 1) * dilation - 1) / stride + 1;
+}
 
 ConvGeometry random_geometry(Index most_channels, bool plain) {
   for (;;) {

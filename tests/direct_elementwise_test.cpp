@@ -14,8 +14,8 @@ using namespace wengert;
 using direct::Binary;
 using direct::Unary;
 using test::Floats;
-using test::Integers;
 using test::for_each_target;
+using test::Integers;
 using test::laid_out;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -143,7 +143,8 @@ TEST_CASE("arithmetic of random values is rounded once") {
       for (Index i = 0; i < a.size(); ++i) CHECK(out[i] == exact(f, a[i], b[i]));
     }
     direct::affine(1.25f, -0.3f, a.size(), a.data(), out.data());
-    for (Index i = 0; i < a.size(); ++i) CHECK(std::abs(static_cast<double>(out[i]) - (1.25 * static_cast<double>(a[i]) - static_cast<double>(0.3f))) <= 4 * eps);
+    for (Index i = 0; i < a.size(); ++i)
+      CHECK(std::abs(static_cast<double>(out[i]) - (1.25 * static_cast<double>(a[i]) - static_cast<double>(0.3f))) <= 4 * eps);
     CHECK(out.intact());
   });
 }
@@ -300,12 +301,14 @@ TEST_CASE("softmax cross-entropy of classes, of probabilities and of neither") {
               if (l != nullptr) wanted[static_cast<std::size_t>(labels[r])] = 1;
               if (p != nullptr) {
                 mass = 0;
-                for (Index c = 0; c < classes; ++c) mass += wanted[static_cast<std::size_t>(c)] = static_cast<double>(probabilities[r * classes + c]);
+                for (Index c = 0; c < classes; ++c)
+                  mass += wanted[static_cast<std::size_t>(c)] = static_cast<double>(probabilities[r * classes + c]);
               }
               const Row row = exact_row(logits.data() + r * classes, classes, wanted, static_cast<double>(scale));
               CHECK(std::abs(static_cast<double>(losses[r]) - row.loss) <= 16 * eps * (1 + mass) * (range + 5));
               for (Index c = 0; c < classes; ++c)
-                CHECK(std::abs(static_cast<double>(gradient[r * classes + c]) - row.gradient[static_cast<std::size_t>(c)]) <= 32 * eps * (1 + mass) * 0.125);
+                CHECK(std::abs(static_cast<double>(gradient[r * classes + c]) - row.gradient[static_cast<std::size_t>(c)]) <=
+                      32 * eps * (1 + mass) * 0.125);
             }
           }
         }
@@ -342,9 +345,11 @@ TEST_CASE("batch norm and its gradients, the channels in two parts") {
       const Index size = images * channels * pixels;
       const double count = static_cast<double>(images * pixels);
       Floats plain = test::random_floats(random, size, 9, 11);  // far from 0, where one pass would lose the variance
-      const Floats plain_dy = test::random_floats(random, size), gamma = test::random_floats(random, channels), beta = test::random_floats(random, channels);
+      const Floats plain_dy = test::random_floats(random, size), gamma = test::random_floats(random, channels),
+                   beta = test::random_floats(random, channels);
       for (Index c = 0; c < channels; ++c) {
-        for (Index i = 0; c == 2 && i < images * pixels; ++i) plain[(i / pixels * channels + c) * pixels + i % pixels] = 10.5f;  // variance 0
+        for (Index i = 0; c == 2 && i < images * pixels; ++i)
+          plain[(i / pixels * channels + c) * pixels + i % pixels] = 10.5f;  // variance 0
       }
       for (const Layout layout : layouts) {
         const Floats x = laid_out(layout, images, channels, pixels, plain), dy = laid_out(layout, images, channels, pixels, plain_dy);
@@ -354,12 +359,12 @@ TEST_CASE("batch norm and its gradients, the channels in two parts") {
         const Index cut = layout == Layout::nchw ? channels / 2 : channels / 16 * 8;
         for (const auto& [first, last] : {std::pair<Index, Index>{0, cut}, {cut, channels}}) {
           direct::batch_norm(sizes, first, last, x.data(), gamma.data(), beta.data(), relu, y.data(), mean.data(), variance.data());
-          direct::batch_norm_data(sizes, first, last, x.data(), gamma.data(), mean.data(), variance.data(), dy.data(), dx.data(), dgamma.data(),
-                                  dbeta.data());
+          direct::batch_norm_data(sizes, first, last, x.data(), gamma.data(), mean.data(), variance.data(), dy.data(), dx.data(),
+                                  dgamma.data(), dbeta.data());
         }
         Floats no_dgamma(channels), no_dbeta(channels);
-        direct::batch_norm_data(sizes, 0, channels, x.data(), gamma.data(), mean.data(), variance.data(), dy.data(), nullptr, no_dgamma.data(),
-                                no_dbeta.data());
+        direct::batch_norm_data(sizes, 0, channels, x.data(), gamma.data(), mean.data(), variance.data(), dy.data(), nullptr,
+                                no_dgamma.data(), no_dbeta.data());
         CHECK(test::same_bits(no_dgamma, dgamma));
         CHECK(test::same_bits(no_dbeta, dbeta));
         for (const Floats* out : {&y, &dx, &mean, &variance, &dgamma, &dbeta}) CHECK(out->intact());
@@ -386,7 +391,8 @@ TEST_CASE("batch norm and its gradients, the channels in two parts") {
             if (relu && value < 0) value = 0;
             const Index at = test::place(layout, channels, pixels, i / (channels * pixels), c, i % pixels);
             worst_y = std::max(worst_y, std::abs(static_cast<double>(y[at]) - value));
-            worst_dx = std::max(worst_dx, std::abs(static_cast<double>(dx[at]) - g * r * (static_cast<double>(plain_dy[i]) - (sum_dy + h * sum_dy_h) / count)));
+            worst_dx = std::max(worst_dx, std::abs(static_cast<double>(dx[at]) -
+                                                   g * r * (static_cast<double>(plain_dy[i]) - (sum_dy + h * sum_dy_h) / count)));
           }
         }
         CHECK(worst_y <= 512 * eps * 10);
@@ -414,8 +420,8 @@ TEST_CASE("batch norm with epsilon 0 keeps padding lanes zero, and NaN its chann
     plain[pixels + 2] = nan;  // channel 1
     const Floats x = laid_out(Layout::nhwc8, images, channels, pixels, plain), ones(channels, 1.0f);
     Floats y(x.size(), 7), mean(channels), variance(channels);
-    direct::batch_norm({Layout::nhwc8, images, channels, pixels, 0}, 0, channels, x.data(), ones.data(), ones.data(), true, y.data(), mean.data(),
-                       variance.data());
+    direct::batch_norm({Layout::nhwc8, images, channels, pixels, 0}, 0, channels, x.data(), ones.data(), ones.data(), true, y.data(),
+                       mean.data(), variance.data());
     for (Index i = 0; i < y.size(); ++i) {
       if (i % 8 >= channels) CHECK(y[i] == 0);
       else CHECK(std::isnan(y[i]) == (i % 8 == 1));

@@ -41,7 +41,9 @@ bool same_bits(const float* a, const float* b, std::size_t count) { return count
 // Element (i,j) of a matrix of that many columns, or of its transpose.
 using Element = std::function<double(Index, Index)>;
 Element element(const Floats& m, Index columns, bool transposed = false) {
-  return [&m, columns, transposed](Index i, Index j) { return static_cast<double>(m[size_of(transposed ? j * columns + i : i * columns + j)]); };
+  return [&m, columns, transposed](Index i, Index j) {
+    return static_cast<double>(m[size_of(transposed ? j * columns + i : i * columns + j)]);
+  };
 }
 
 // The exact product (rows, columns), and the sum of magnitudes that bounds the rounding error.
@@ -82,10 +84,11 @@ void on_every_target(Body body) {
 }
 
 std::vector<direct::Linear> sizes() {
-  std::vector<direct::Linear> all = {{32, 800, 128}, {4, 128, 10}, {7, 400, 120}, {1, 1, 1}, {13, 17, 1}, {0, 5, 3},
-                                     {3, 0, 4},     {6, 16, 8},   {5, 70, 0},    {300, 33, 5}};
+  std::vector<direct::Linear> all = {{32, 800, 128}, {4, 128, 10}, {7, 400, 120}, {1, 1, 1},  {13, 17, 1},
+                                     {0, 5, 3},      {3, 0, 4},    {6, 16, 8},    {5, 70, 0}, {300, 33, 5}};
   std::mt19937 random(7);
-  for (int i = 0; i < 40; ++i) all.push_back({static_cast<Index>(random() % 20), static_cast<Index>(random() % 150), static_cast<Index>(random() % 40)});
+  for (int i = 0; i < 40; ++i)
+    all.push_back({static_cast<Index>(random() % 20), static_cast<Index>(random() % 150), static_cast<Index>(random() % 40)});
   return all;
 }
 
@@ -179,7 +182,8 @@ TEST_CASE("a row has the same bits whatever rows stand beside it") {
 TEST_CASE("matmul, every storage of the operands") {
   std::mt19937 random(5);
   for (int i = 0; i < 60; ++i) {
-    const auto rows = static_cast<Index>(random() % 30), inner = static_cast<Index>(random() % 50), columns = static_cast<Index>(random() % 90);
+    const auto rows = static_cast<Index>(random() % 30), inner = static_cast<Index>(random() % 50),
+               columns = static_cast<Index>(random() % 90);
     const bool transpose_a = i % 2, transpose_b = i / 2 % 2;
     CAPTURE(rows);
     CAPTURE(inner);
@@ -202,7 +206,8 @@ TEST_CASE("NaN and infinity pass through the products and the ReLU; a NaN in the
   on_every_target([&] {
     const direct::Linear size{3, 19, 5};
     for (Index at : {Index{0}, Index{18}}) {  // in a whole vector and in the remainder
-      Floats x(size_of(size.rows * size.in) + slack, 1.0f), w(size_of(size.out * size.in) + slack, 1.0f), y(size_of(size.rows * size.out) + slack, 0.0f);
+      Floats x(size_of(size.rows * size.in) + slack, 1.0f), w(size_of(size.out * size.in) + slack, 1.0f),
+          y(size_of(size.rows * size.out) + slack, 0.0f);
       x[size_of(at)] = nan;
       x[size_of(size.in + at)] = infinity;
       x[size_of(2 * size.in + at)] = -infinity;
@@ -223,7 +228,8 @@ TEST_CASE("NaN and infinity pass through the products and the ReLU; a NaN in the
 }
 
 namespace {
-const direct::AdamStep step{.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .rate = 1e-2f, .correction1 = 0.271f, .correction2 = 0.003f, .decay = 0.1f};
+const direct::AdamStep step{
+    .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .rate = 1e-2f, .correction1 = 0.271f, .correction2 = 0.003f, .decay = 0.1f};
 
 void adam_in_double(double g, double& p, double& m, double& v) {
   m = step.beta1 * m + (1 - step.beta1) * g;
@@ -232,7 +238,9 @@ void adam_in_double(double g, double& p, double& m, double& v) {
   p -= double{step.rate} / double{step.correction1} * m / (std::sqrt(v) / std::sqrt(double{step.correction2}) + double{step.epsilon});
 }
 
-void absolute(Floats& v) { for (float& value : v) value = std::abs(value); }
+void absolute(Floats& v) {
+  for (float& value : v) value = std::abs(value);
+}
 void close_run(Floats& v, Index count) { std::fill(v.begin() + count, v.end(), sentinel); }
 }  // namespace
 

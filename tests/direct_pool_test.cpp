@@ -10,8 +10,8 @@ namespace {
 
 using namespace wengert;
 using test::Floats;
-using test::Integers;
 using test::for_each_target;
+using test::Integers;
 using test::laid_out;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -86,7 +86,8 @@ Floats tied_floats(std::mt19937& random, Index size, bool specials) {
   Floats values(size);
   for (Index i = 0; i < size; ++i) {
     values[i] = static_cast<float>(test::one_of(random, -3, 3));
-    if (specials && test::one_of(random, 0, 7) == 0) values[i] = test::one_of(random, 0, 1) == 0 ? nan : values[i] < 0 ? -infinity : infinity;
+    if (specials && test::one_of(random, 0, 7) == 0)
+      values[i] = test::one_of(random, 0, 1) == 0 ? nan : values[i] < 0 ? -infinity : infinity;
   }
   return values;
 }
@@ -146,7 +147,8 @@ TEST_CASE("average pool and its gradient") {
       CAPTURE(g.describe());
       CAPTURE(images);
       Floats plain = test::random_floats(random, images * g.channels * g.height * g.width);
-      Floats wanted(images * g.channels * g.out_height * g.out_width), plain_dy = test::random_floats(random, wanted.size()), dx(plain.size());
+      Floats wanted(images * g.channels * g.out_height * g.out_width), plain_dy = test::random_floats(random, wanted.size()),
+                                                                       dx(plain.size());
       naive::average_pool2d(g, {plain.data(), shape_of(g, images)}, {wanted.data(), out_shape_of(g, images)});
       naive::average_pool2d_data(g, {plain_dy.data(), out_shape_of(g, images)}, {dx.data(), shape_of(g, images)});
       for (const Layout layout : layouts) {
@@ -186,8 +188,8 @@ TEST_CASE("winners list what passes the gate, in order") {
           for (const Layout layout : layouts) {
             Integers out(images * to.entries(), -1);
             direct::winners(layout, to, images, pixels, laid_out(layout, images, channels, pixels, y).data(),
-                            laid_out(layout, images, channels, pixels, positions).data(), laid_out(layout, images, channels, pixels, gate).data(),
-                            reinterpret_cast<float*>(out.data()));
+                            laid_out(layout, images, channels, pixels, positions).data(),
+                            laid_out(layout, images, channels, pixels, gate).data(), reinterpret_cast<float*>(out.data()));
             CHECK(out.intact());
             for (Index n = 0; n < images; ++n) {
               const Index image = n * to.entries();

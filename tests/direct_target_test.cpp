@@ -21,7 +21,8 @@ TEST_CASE("the best target is used until another is set") {
 
 TEST_CASE("a target that does not exist is refused with those that do") {
   const std::string wrong = direct::targets().front() + "X";
-  const std::string message = "[direct] wanted a vector target that this machine has, got '" + wrong + "'; did you mean '" + direct::targets().front() + "'?";
+  const std::string message =
+      "[direct] wanted a vector target that this machine has, got '" + wrong + "'; did you mean '" + direct::targets().front() + "'?";
   CHECK_THROWS_WITH_AS(direct::set_target(wrong), message.c_str(), wengert::Error);
   CHECK(direct::target() == direct::targets().front());
 }

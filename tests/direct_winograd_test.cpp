@@ -38,7 +38,8 @@ struct Case {
   Index result_pixels() const { return task.geometry.out_height * task.geometry.out_width; }
   std::string text() const {
     std::string s = task.direction == Direction::data ? "data " : "forward ";
-    s += task.geometry.describe() + ", m " + std::to_string(m) + ", images " + std::to_string(images) + ", x " + name(task.x) + ", y " + name(task.y);
+    s += task.geometry.describe() + ", m " + std::to_string(m) + ", images " + std::to_string(images) + ", x " + name(task.x) + ", y " +
+         name(task.y);
     if (task.bias) s += ", bias";
     if (task.relu) s += ", relu";
     if (task.gate) s += ", gate";
@@ -70,7 +71,8 @@ Case random_case(std::mt19937& random, const Tiles& tiles, Direction direction, 
     g.out_height = g.height + g.pad_top + g.pad_bottom - tiles.taps + 1, g.out_width = g.width + g.pad_left + g.pad_right - tiles.taps + 1;
   } while (g.out_height < 1 || g.out_width < 1);
   c.task.x = one_of(random, 0, 2) == 0 ? Layout::nchw : Layout::nhwc8, c.task.y = one_of(random, 0, 2) == 0 ? Layout::nchw : Layout::nhwc8;
-  c.task.bias = direction == Direction::forward && one_of(random, 0, 1) == 0, c.task.relu = direction == Direction::forward && one_of(random, 0, 1) == 0;
+  c.task.bias = direction == Direction::forward && one_of(random, 0, 1) == 0,
+  c.task.relu = direction == Direction::forward && one_of(random, 0, 1) == 0;
   c.task.gate = direction == Direction::data && one_of(random, 0, 1) == 0;
   const auto values = [&](Index size, int scale) { return exact ? integers(random, size, scale) : test::random_floats(random, size); };
   c.x = values(c.images * g.channels * c.image_pixels(), 1);
@@ -92,7 +94,8 @@ PoolGeometry random_pool(std::mt19937& random, const ConvGeometry& g) {
   }
   p.window_height = std::min(p.window_height, p.height), p.window_width = std::min(p.window_width, p.width);
   p.pad_top = std::min(p.pad_top, p.window_height - 1), p.pad_left = std::min(p.pad_left, p.window_width - 1);
-  p.out_height = (p.height + p.pad_top - p.window_height) / p.stride_height + 1, p.out_width = (p.width + p.pad_left - p.window_width) / p.stride_width + 1;
+  p.out_height = (p.height + p.pad_top - p.window_height) / p.stride_height + 1,
+  p.out_width = (p.width + p.pad_left - p.window_width) / p.stride_width + 1;
   return p;
 }
 
@@ -113,7 +116,8 @@ Doubles plain_result(const Case& c) {
               for (Index s = 0; s < g.kernel_width; ++s) {
                 const Index h = i - g.pad_top + r, v = j - g.pad_left + s;
                 if (h < 0 || h >= g.height || v < 0 || v >= g.width) continue;
-                const Index x = ((n * g.channels + channel) * g.height + h) * g.width + v, y = ((n * g.filters + k) * g.out_height + i) * g.out_width + j;
+                const Index x = ((n * g.channels + channel) * g.height + h) * g.width + v,
+                            y = ((n * g.filters + k) * g.out_height + i) * g.out_width + j;
                 const double w = static_cast<double>(c.w[((k * g.channels + channel) * g.kernel_height + r) * g.kernel_width + s]);
                 if (forward) element(result, y) += static_cast<double>(c.x[x]) * w;
                 else element(result, x) += static_cast<double>(c.y[y]) * w;
@@ -129,8 +133,10 @@ Doubles pooled(const PoolGeometry& g, Index planes, Doubles& y, std::vector<Inde
       for (Index j = 0; j < g.out_width; ++j) {
         Index best = -1;
         const auto value = [&](Index p) { return element(y, plane * g.height * g.width + p); };
-        for (Index h = std::max<Index>(0, i * g.stride_height - g.pad_top); h < std::min(g.height, i * g.stride_height - g.pad_top + g.window_height); ++h)
-          for (Index v = std::max<Index>(0, j * g.stride_width - g.pad_left); v < std::min(g.width, j * g.stride_width - g.pad_left + g.window_width); ++v) {
+        for (Index h = std::max<Index>(0, i * g.stride_height - g.pad_top);
+             h < std::min(g.height, i * g.stride_height - g.pad_top + g.window_height); ++h)
+          for (Index v = std::max<Index>(0, j * g.stride_width - g.pad_left);
+               v < std::min(g.width, j * g.stride_width - g.pad_left + g.window_width); ++v) {
             const Index p = h * g.width + v;
             if (best < 0 || value(p) > value(best)) best = p;
           }
@@ -152,10 +158,13 @@ Outcome run(const Case& c) {
   const bool forward = c.task.direction == Direction::forward;
   REQUIRE_MESSAGE(direct::refuse_winograd(c.task, c.m).empty(), c.text() << ": " << direct::refuse_winograd(c.task, c.m));
   const auto conv = direct::make_winograd(c.task, c.m);
-  Floats packed(conv->packed_floats(), std::numeric_limits<float>::quiet_NaN()), workspace(conv->workspace_floats(), std::numeric_limits<float>::quiet_NaN());
+  Floats packed(conv->packed_floats(), std::numeric_limits<float>::quiet_NaN()),
+      workspace(conv->workspace_floats(), std::numeric_limits<float>::quiet_NaN());
   conv->pack(c.w.data(), packed.data());
   Outcome o{Floats(0), Integers(0), forward ? c.task.y : c.task.x, forward ? g.filters : g.channels,
-            c.task.pool ? c.task.pool->out_height * c.task.pool->out_width : forward ? c.result_pixels() : c.image_pixels()};
+            c.task.pool ? c.task.pool->out_height * c.task.pool->out_width
+            : forward   ? c.result_pixels()
+                        : c.image_pixels()};
   o.out = Floats(test::size_in(o.layout, c.images, o.channels, o.pixels), std::numeric_limits<float>::quiet_NaN());
   o.positions = Integers(o.out.size(), -1);
   const Floats x = test::laid_out(c.task.x, c.images, g.channels, c.image_pixels(), c.x);
@@ -163,7 +172,8 @@ Outcome run(const Case& c) {
   const Floats gate = test::laid_out(c.task.x, c.images, g.channels, c.image_pixels(), c.gate);
   direct::ConvCall call;
   call.images = c.images, call.w = packed.data(), call.out = o.out.data(), call.workspace = workspace.data();
-  if (forward) call.x = x.data(), call.bias = c.task.bias ? c.bias.data() : nullptr, call.positions = c.task.pool ? o.positions.data() : nullptr;
+  if (forward)
+    call.x = x.data(), call.bias = c.task.bias ? c.bias.data() : nullptr, call.positions = c.task.pool ? o.positions.data() : nullptr;
   else call.y = y.data(), call.gate = c.task.gate ? gate.data() : nullptr;
   conv->run(call);
   CHECK_MESSAGE((packed.intact() && workspace.intact() && o.out.intact() && o.positions.intact()), c.text() << ": written behind a buffer");
@@ -176,7 +186,8 @@ void check(const Case& c, double bound) {
   const Outcome got = run(c);
   Doubles want = plain_result(c);
   if (c.task.bias)
-    for (Index i = 0; i < static_cast<Index>(want.size()); ++i) element(want, i) += static_cast<double>(c.bias[i / c.result_pixels() % g.filters]);
+    for (Index i = 0; i < static_cast<Index>(want.size()); ++i)
+      element(want, i) += static_cast<double>(c.bias[i / c.result_pixels() % g.filters]);
   if (c.task.gate)
     for (Index i = 0; i < static_cast<Index>(want.size()); ++i) element(want, i) = c.gate[i] <= 0 ? 0.0 : element(want, i);
   std::vector<Index> positions;
@@ -185,7 +196,9 @@ void check(const Case& c, double bound) {
   for (Index n = 0; n < c.images; ++n)
     for (Index k = 0; k < (got.layout == Layout::nchw ? got.channels : (got.channels + 7) / 8 * 8); ++k)
       for (Index p = 0; p < got.pixels; ++p) {
-        const auto place = [&] { return c.text() + ": image " + std::to_string(n) + ", channel " + std::to_string(k) + ", pixel " + std::to_string(p); };
+        const auto place = [&] {
+          return c.text() + ": image " + std::to_string(n) + ", channel " + std::to_string(k) + ", pixel " + std::to_string(p);
+        };
         const Index at = test::place(got.layout, got.channels, got.pixels, n, k, p), plain = (n * got.channels + k) * got.pixels + p;
         const double value = static_cast<double>(got.out[at]);
         if (k >= got.channels) {
@@ -243,7 +256,8 @@ TEST_CASE("winograd loses no NaN and no infinity") {
       Case c = random_case(random, tiles, Direction::forward, false);
       if (c.images == 0) continue;
       if (i % 2 == 0) c.task.pool = random_pool(random, c.task.geometry);
-      const float strange[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+      const float strange[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                               -std::numeric_limits<float>::infinity()};
       c.x[one_of(random, 0, c.x.size() - 1)] = strange[i % 3];
       const Outcome got = run(c);
       Doubles dense = plain_result(c), want = dense;

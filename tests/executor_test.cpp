@@ -34,31 +34,41 @@ Op op_of(const char* name, std::function<std::vector<Spec>(const OpQuery&)> shap
 TEST_CASE("executor: a batch rule that is wrong about an output is an error before the kernel runs") {
   for (const Shape& shape : {Shape{1}, Shape{}, Shape{4095}}) {
     CAPTURE(shape.text());
-    const Op op = op_of("total", [&](const OpQuery& query) { return std::vector<Spec>{{shape, query.dtype(0)}}; },
-                        [](const KernelCall&) { FAIL("the kernel ran"); });
+    const Op op = op_of(
+        "total",
+        [&](const OpQuery& query) {
+          return std::vector<Spec>{{shape, query.dtype(0)}};
+        },
+        [](const KernelCall&) { FAIL("the kernel ran"); });
     for (const Tape::Mode mode : {Tape::Mode::eager, Tape::Mode::declaring}) {  // a declared call goes into plans
       Tape tape(mode);
       const Var x = tape.batch(Tensor::zeros({4096, 1}), "x");
       const std::string message = message_of([&] { apply(op, {}, {x}); });
-      CHECK_MESSAGE(contains(message, "[total] its batch rule says that output 0 carries the batch of 4096, its shape is " + shape.text()), message);
+      CHECK_MESSAGE(contains(message, "[total] its batch rule says that output 0 carries the batch of 4096, its shape is " + shape.text()),
+                    message);
     }
   }
 }
 
 TEST_CASE("executor: an op from integers to floats runs with a kernel's usual dtypes") {
-  const Op op = op_of("to_float", [](const OpQuery& query) { return std::vector<Spec>{{query.shape(0), DType::f32}}; },
-                      [](const KernelCall& call) {
-                        for (Index i = 0; i < call.input(0).elements(); ++i) {
-                          call.output(0).write<float>()[i] = static_cast<float>(call.input(0).read<std::int32_t>()[i]);
-                        }
-                      });
+  const Op op = op_of(
+      "to_float",
+      [](const OpQuery& query) {
+        return std::vector<Spec>{{query.shape(0), DType::f32}};
+      },
+      [](const KernelCall& call) {
+        for (Index i = 0; i < call.input(0).elements(); ++i) {
+          call.output(0).write<float>()[i] = static_cast<float>(call.input(0).read<std::int32_t>()[i]);
+        }
+      });
   Tape tape;
   CHECK(values(apply(op, {}, {tape.constant({1, 2})})[0]) == List{1, 2});
 }
 
 TEST_CASE("executor: a workspace that does not fit in memory is an error that names the op") {
   if (wg::test::sanitized) return;
-  Op op = op_of("greedy", [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; }, [](const KernelCall&) {});
+  Op op = op_of(
+      "greedy", [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; }, [](const KernelCall&) {});
   op.kernels[0].workspace = [](const OpQuery&) { return Index{1} << 62; };
   Tape tape;
   const std::string message = message_of([&] { apply(op, {}, {tape.constant({1.0})}); });
@@ -93,7 +103,12 @@ TEST_CASE("executor: a sum over many images adds up their chunks in the one tree
   fill_uniform(wg::random_stream(1, "x"), numbers, -1, 1);
   const Tensor x = Tensor::copy(numbers.data(), {images, columns});
   std::set<const void*> buffers;
-  Op op = op_of("column_sums", [](const OpQuery& query) { return std::vector<Spec>{{{columns}, query.dtype(0)}}; }, nullptr);
+  Op op = op_of(
+      "column_sums",
+      [](const OpQuery& query) {
+        return std::vector<Spec>{{{columns}, query.dtype(0)}};
+      },
+      nullptr);
   op.batch = [](const wg::BatchQuery&) { return BatchEffect::sums(); };
   op.kernels[0].run = [&buffers](const KernelCall& call) {
     float* const out = call.output(0).write<float>();

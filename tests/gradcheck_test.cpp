@@ -76,9 +76,7 @@ struct SmallNetwork {
     const Var hidden = tanh(At(dense(x, w1) + b1.on(x)).named("hidden"));
     return dense(relu(hidden * 2.0), w2);
   }
-  static Var dense(const Var& x, const Parameter& w) {
-    return sum(reshape(x, {x.shape()[0], 1, x.shape()[1]}) * w.on(x), {2});
-  }
+  static Var dense(const Var& x, const Parameter& w) { return sum(reshape(x, {x.shape()[0], 1, x.shape()[1]}) * w.on(x), {2}); }
 };
 
 GradcheckReport check_small_network(const GradcheckOptions& options) {
@@ -110,7 +108,9 @@ TEST_CASE("other orders than the first and second are refused") {
 }
 
 TEST_CASE("right gradients of composed functions pass, of first and second order") {
-  const auto function = [](std::span<const Var> x) { return std::vector<Var>{tanh(x[0] * x[1]) + exp(x[1] * 0.3), sum(x[0] / (2.0 + x[1] * x[1]))}; };
+  const auto function = [](std::span<const Var> x) {
+    return std::vector<Var>{tanh(x[0] * x[1]) + exp(x[1] * 0.3), sum(x[0] / (2.0 + x[1] * x[1]))};
+  };
   for (const int order : {1, 2}) {
     GradcheckOptions options;
     options.order = order;
@@ -122,7 +122,9 @@ TEST_CASE("right gradients of composed functions pass, of first and second order
 
 TEST_CASE("one wrong entry of a thousand is found by the random directions and named") {
   constexpr Index wrong = 617;
-  const auto function = [](std::span<const Var> x) { return std::vector<Var>{sum(tanh(with_gradient_times(x[0], ones_but({10, 4, 5, 5}, wrong, 1.01))))}; };
+  const auto function = [](std::span<const Var> x) {
+    return std::vector<Var>{sum(tanh(with_gradient_times(x[0], ones_but({10, 4, 5, 5}, wrong, 1.01))))};
+  };
   GradcheckOptions options;
   options.entries = 0;
   const GradcheckReport report = report_on(function, {{normal({10, 4, 5, 5}, "x"), "x"}}, options);
@@ -140,7 +142,9 @@ TEST_CASE("one wrong entry of a thousand is found by the random directions and n
 TEST_CASE("errors of one percent, of one in ten thousand, and of sign are found") {
   for (const double factor : {1.01, 0.9999, -1.0, 0.0, 2.0}) {
     CAPTURE(factor);
-    const auto function = [&](std::span<const Var> x) { return std::vector<Var>{exp(with_gradient_times(x[0], Tensor::full({3, 4}, factor, DType::f64)))}; };
+    const auto function = [&](std::span<const Var> x) {
+      return std::vector<Var>{exp(with_gradient_times(x[0], Tensor::full({3, 4}, factor, DType::f64)))};
+    };
     CHECK(report_on(function, {{normal({3, 4}, "x"), "x"}}).verdict() == Verdict::fail);
   }
 }
@@ -159,7 +163,8 @@ TEST_CASE("large values, small gradients, cancellation and huge inputs raise no 
   passes([](std::span<const Var> v) { return std::vector<Var>{sqrt(v[0])}; }, Tensor{1e-12, 1e-9, 1e-10});
   passes([](std::span<const Var> v) { return std::vector<Var>{log(v[0])}; }, Tensor{1e-300, 3e-300});
   passes([](std::span<const Var> v) { return std::vector<Var>{exp(v[0])}; }, Tensor{-300.0, 200.0, 1.0});
-  passes([](std::span<const Var> v) { return std::vector<Var>{tanh(v[0])}; }, Tensor::full({4}, 1e-320, DType::f64));  // subnormal numbers count
+  passes([](std::span<const Var> v) { return std::vector<Var>{tanh(v[0])}; },
+         Tensor::full({4}, 1e-320, DType::f64));  // subnormal numbers count
 }
 
 TEST_CASE("at a kink the check is inconclusive, and a slope outside of both sides fails") {
@@ -170,7 +175,9 @@ TEST_CASE("at a kink the check is inconclusive, and a slope outside of both side
   bool named = false;
   for (const GradcheckFinding& finding : report.findings) named = named || (finding.index == 1 && contains(finding.reason, "kink"));
   CHECK(named);
-  const auto outside = [](std::span<const Var> v) { return std::vector<Var>{relu(with_gradient_times(v[0], Tensor::full({3}, 1.5, DType::f64)))}; };
+  const auto outside = [](std::span<const Var> v) {
+    return std::vector<Var>{relu(with_gradient_times(v[0], Tensor::full({3}, 1.5, DType::f64)))};
+  };
   CHECK(report_on(outside, {{x, "x"}}).verdict() == Verdict::fail);
 }
 
@@ -204,7 +211,9 @@ TEST_CASE("a gradient that is missing, NaN or infinite fails") {
   REQUIRE(report.verdict() == Verdict::fail);
   CHECK(report.findings[0].input_name == "b");
   for (const double strange : {std::nan(""), HUGE_VAL}) {
-    const auto function = [&](std::span<const Var> v) { return std::vector<Var>{with_gradient_times(v[0], Tensor::full({4}, strange, DType::f64))}; };
+    const auto function = [&](std::span<const Var> v) {
+      return std::vector<Var>{with_gradient_times(v[0], Tensor::full({4}, strange, DType::f64))};
+    };
     CHECK(report_on(function, {{normal({4}, "a"), "a"}}).verdict() == Verdict::fail);
   }
 }
@@ -266,8 +275,9 @@ TEST_CASE("in a model the first wrong node is found and named") {
     const char* op;
     const char* node;
   };
-  for (const Wrong& wrong : {Wrong{"tanh", "[tanh 'hidden' tests/gradcheck_test.cpp:"}, Wrong{"relu", "[relu tests/gradcheck_test.cpp:"},
-                             Wrong{"multiply", "[multiply tests/gradcheck_test.cpp:"}, Wrong{"subtract", "[subtract tests/gradcheck_test.cpp:"}}) {
+  for (const Wrong& wrong :
+       {Wrong{"tanh", "[tanh 'hidden' tests/gradcheck_test.cpp:"}, Wrong{"relu", "[relu tests/gradcheck_test.cpp:"},
+        Wrong{"multiply", "[multiply tests/gradcheck_test.cpp:"}, Wrong{"subtract", "[subtract tests/gradcheck_test.cpp:"}}) {
     const Catalogue catalogue = with_changed_vjp(wrong.op, [](const VjpCall&, std::vector<Var> right) {
       for (Var& gradient : right) gradient = gradient ? gradient * 1.05 : gradient;
       return right;

@@ -174,9 +174,13 @@ std::vector<Mutation> make_mutations() {
       {"1 - y in place of 1 - y^2", "tanh", false,
        [](const VjpCall& call, const Vjp&) { return Gradients{call.cotangent() * (1.0 - call.output(0))}; }},
       {"the factors are swapped", "multiply", false,
-       [](const VjpCall& call, const Vjp&) { return Gradients{call.cotangent() * call.input(0), call.cotangent() * call.input(1)}; }},
+       [](const VjpCall& call, const Vjp&) {
+         return Gradients{call.cotangent() * call.input(0), call.cotangent() * call.input(1)};
+       }},
       {"a dropped element gets a gradient", "dropout", false,
-       [](const VjpCall& call, const Vjp& right) { return Gradients{right(call)[0] + call.cotangent() * 0.01, Var()}; }},
+       [](const VjpCall& call, const Vjp& right) {
+         return Gradients{right(call)[0] + call.cotangent() * 0.01, Var()};
+       }},
   };
 }
 

@@ -40,7 +40,8 @@ GradcheckReport check_network(const std::function<Var(const Var&)>& network, con
   labels.fill = SampleInput::Fill::classes;
   labels.bound = 10;
   const auto loss = [&](std::span<const Var> data) { return sum(softmax_cross_entropy(network(data[0]), data[1])); };
-  return check_model(loss, {sample_tensor("images", 0, 0, images), sample_tensor("labels", 0, 0, labels)}, options, "wengert gradcheck mnist_cnn");
+  return check_model(loss, {sample_tensor("images", 0, 0, images), sample_tensor("labels", 0, 0, labels)}, options,
+                     "wengert gradcheck mnist_cnn");
 }
 
 std::string texts(const GradcheckReport& report) {
@@ -159,5 +160,6 @@ TEST_CASE("one op that fails among all makes the whole fail") {
   CHECK(contains(text, std::to_string(results.size()) + " subjects: fail"));
   const auto json = nlohmann::json::parse(gradcheck_text(results, request.options, true));
   CHECK(json["verdict"] == "fail");
-  for (const auto& result : json["results"]) CHECK_MESSAGE((result["verdict"] == "fail") == (result["subject"] == mutation.op), result.dump());
+  for (const auto& result : json["results"])
+    CHECK_MESSAGE((result["verdict"] == "fail") == (result["subject"] == mutation.op), result.dump());
 }

@@ -14,8 +14,8 @@
 
 using namespace wengert;
 using namespace wengert::test;
-using wengert::testing::contains, wengert::testing::message_of;
 using plan::Extent, plan::Graph, plan::Step;
+using wengert::testing::contains, wengert::testing::message_of;
 
 namespace {
 
@@ -24,7 +24,9 @@ using Vars = std::vector<Var>;
 // conv2d, bias, ReLU and max pool on (N,3,9,8).
 SmallGraph conv_pool(const Pool2dOptions& pool, DType dtype = DType::f32) {
   return {{images("x", {5, 3, 9, 8}), weights("w", {4, 3, 2, 3}), weights("b", {4})},
-          [pool](const Vars& in) { return Vars{max_pool2d(relu(conv2d(in[0], in[1]) + reshape(in[2], {1, 4, 1, 1})), pool)}; },
+          [pool](const Vars& in) {
+            return Vars{max_pool2d(relu(conv2d(in[0], in[1]) + reshape(in[2], {1, 4, 1, 1})), pool)};
+          },
           dtype};
 }
 
@@ -51,7 +53,9 @@ SmallGraph two_convolutions(const Pool2dOptions& pool, DType dtype = DType::f32)
 
 SmallGraph two_linears(DType dtype = DType::f32) {
   return {{images("x", {7, 20}), weights("w1", {33, 20}), weights("b1", {33}), weights("w2", {10, 33}), labels("labels", 7, 10)},
-          [](const Vars& in) { return with_gradients(linear(relu(linear(in[0], in[1], in[2])), in[3]), in[4], {in[1], in[2], in[3]}); },
+          [](const Vars& in) {
+            return with_gradients(linear(relu(linear(in[0], in[1], in[2])), in[3]), in[4], {in[1], in[2], in[3]});
+          },
           dtype};
 }
 
@@ -83,7 +87,8 @@ TEST_CASE("prune: steps that nobody reads go, and what depends on constants alon
 TEST_CASE("chunk: sums are partial, large ones of sliced ops deferred, and an op that mixes the batch is a barrier") {
   Tape tape(Tape::Mode::declaring);
   const Var x = tape.batch(Tensor::declared({{70, 4, 2, 2}, DType::f32}), "x");
-  const Var gamma = tape.variable(Tensor::declared({{4}, DType::f32}), "gamma"), beta = tape.variable(Tensor::declared({{4}, DType::f32}), "beta");
+  const Var gamma = tape.variable(Tensor::declared({{4}, DType::f32}), "gamma"),
+            beta = tape.variable(Tensor::declared({{4}, DType::f32}), "beta");
   const Var y = relu(batch_norm(tanh(x), gamma, beta).y);
   const Plan plan(tape, {sum(y)}, unfused());
   const Graph& graph = plan.graph();
@@ -127,15 +132,15 @@ TEST_CASE("fuse: each rule matches where it should, and fused and unfused plans 
     std::vector<std::string> rules;
   };
   const Shape w{130, 150};
-  const SmallGraph update{{images("x", {6, 150}), images("y", {6, 130}), weights("p", w), weights("m", w), weights("v", w), weights("rate", {}),
-                           weights("c1", {}), weights("c2", {})},
-                        [](const Vars& in) {
-                          const Var gradient = matmul(in[1], in[0], MatmulOptions{.transpose_a = true});
-                          const auto positive = [](const Var& x) { return x * x + 0.5; };
-                          const AdamResult next =
-                              adam(in[2], in[3], positive(in[4]), gradient, positive(in[5]), positive(in[6]), positive(in[7]), AdamAttributes{});
-                          return Vars{next.parameter, next.first, next.second};
-                        }};
+  const SmallGraph update{{images("x", {6, 150}), images("y", {6, 130}), weights("p", w), weights("m", w), weights("v", w),
+                           weights("rate", {}), weights("c1", {}), weights("c2", {})},
+                          [](const Vars& in) {
+                            const Var gradient = matmul(in[1], in[0], MatmulOptions{.transpose_a = true});
+                            const auto positive = [](const Var& x) { return x * x + 0.5; };
+                            const AdamResult next = adam(in[2], in[3], positive(in[4]), gradient, positive(in[5]), positive(in[6]),
+                                                         positive(in[7]), AdamAttributes{});
+                            return Vars{next.parameter, next.first, next.second};
+                          }};
   const std::vector<Wanted> all = {
       {conv_pool({.window = 2}), {"conv2d + bias + relu + max_pool2d"}},
       {two_convolutions({.window = 2}),
@@ -159,7 +164,8 @@ TEST_CASE("fuse: pool before ReLU, stride, dilation, padding, groups, several po
     const auto what = plans_differ(graph);
     CHECK_MESSAGE(!what, name << ": " << what.value_or(""));
   };
-  const std::vector<GraphInput> inputs = {images("x", {5, 4, 13, 14}), weights("w", {8, 4, 3, 3}), weights("w2", {6, 8, 2, 2}), labels("labels", 5, 6)};
+  const std::vector<GraphInput> inputs = {images("x", {5, 4, 13, 14}), weights("w", {8, 4, 3, 3}), weights("w2", {6, 8, 2, 2}),
+                                          labels("labels", 5, 6)};
   const auto network = [&](const Conv2dOptions& conv, const Pool2dOptions& pool, bool relu_first) {
     return SmallGraph{inputs, [=](const Vars& in) {
                         Var h = conv2d(in[0], in[1], conv);
@@ -173,9 +179,12 @@ TEST_CASE("fuse: pool before ReLU, stride, dilation, padding, groups, several po
   check("padding", network({.padding = Padding2d::same()}, {.window = 3}, true));
   check("overlapping pool", network({}, {.window = 3, .stride = 2}, true));
   check("wide pool", network({}, {.window = {2, 3}}, false));
-  check("groups", SmallGraph{{images("x", {5, 4, 9, 9}), weights("w", {8, 2, 3, 3}), labels("labels", 5, 8)}, [](const Vars& in) {
-                     return with_gradients(max_pool2d(relu(conv2d(in[0], in[1], Conv2dOptions{.groups = 2})), {.window = 2}), in[2], {in[0], in[1]});
-                   }});
+  check(
+      "groups",
+      SmallGraph{
+          {images("x", {5, 4, 9, 9}), weights("w", {8, 2, 3, 3}), labels("labels", 5, 8)}, [](const Vars& in) {
+            return with_gradients(max_pool2d(relu(conv2d(in[0], in[1], Conv2dOptions{.groups = 2})), {.window = 2}), in[2], {in[0], in[1]});
+          }});
 }
 
 TEST_CASE("fuse: near misses run unfused with the same values") {
@@ -187,17 +196,17 @@ TEST_CASE("fuse: near misses run unfused with the same values") {
   };
   SUBCASE("a second reader of the ReLU") {
     const Plan plan = check(SmallGraph{inputs, [](const Vars& in) {
-                               const Var h = relu(conv2d(in[0], in[1]));
-                               return Vars{max_pool2d(h, {.window = 2}), tanh(h)};
-                             }});
+                                         const Var h = relu(conv2d(in[0], in[1]));
+                                         return Vars{max_pool2d(h, {.window = 2}), tanh(h)};
+                                       }});
     CHECK(count_of(plan.graph(), "max_pool2d") == 1);
     CHECK(noted(plan.graph(), "fuse", "2 steps read it"));
   }
   SUBCASE("a wanted intermediate") {
     const Plan plan = check(SmallGraph{inputs, [](const Vars& in) {
-                               const Var y = conv2d(in[0], in[1]), h = relu(y);
-                               return Vars{y, h, max_pool2d(h, {.window = 2})};
-                             }});
+                                         const Var y = conv2d(in[0], in[1]), h = relu(y);
+                                         return Vars{y, h, max_pool2d(h, {.window = 2})};
+                                       }});
     CHECK(count_of(plan.graph(), "conv2d") == 1);
     CHECK(count_of(plan.graph(), "relu") == 1);
     CHECK(count_of(plan.graph(), "max_pool2d") == 1);
@@ -215,13 +224,13 @@ TEST_CASE("fuse: near misses run unfused with the same values") {
   }
   SUBCASE("shared weights") {
     check(SmallGraph{{images("x", {5, 4, 9, 8}), weights("w", {4, 4, 3, 3}), labels("labels", 5, 4)}, [](const Vars& in) {
-             const Var h = relu(conv2d(in[0], in[1], Conv2dOptions{.padding = Padding2d::same()}));
-             return with_gradients(max_pool2d(relu(conv2d(h, in[1])), {.window = 2}), in[2], {in[1]});
-           }});
+                       const Var h = relu(conv2d(in[0], in[1], Conv2dOptions{.padding = Padding2d::same()}));
+                       return with_gradients(max_pool2d(relu(conv2d(h, in[1])), {.window = 2}), in[2], {in[1]});
+                     }});
   }
   SUBCASE("a bias that is not one value a channel") {
     const Plan plan = check(SmallGraph{{images("x", {5, 3, 9, 8}), weights("w", {4, 3, 2, 3}), weights("b", {8, 6})},
-                             [](const Vars& in) { return Vars{relu(conv2d(in[0], in[1]) + in[2])}; }});
+                                       [](const Vars& in) { return Vars{relu(conv2d(in[0], in[1]) + in[2])}; }});
     CHECK(count_of(plan.graph(), "add") == 1);
   }
   SUBCASE("weights that carry the batch") {
@@ -229,12 +238,13 @@ TEST_CASE("fuse: near misses run unfused with the same values") {
                      [](const Vars& in) { return Vars{relu(matmul(in[0], in[1], MatmulOptions{.transpose_b = true}))}; }});
   }
   SUBCASE("a residual sum") {
-    check(SmallGraph{{images("x", {5, 8, 7, 7}), weights("w", {8, 8, 3, 3}), weights("v", {8, 8, 3, 3}), labels("labels", 5, 8)}, [](const Vars& in) {
-             const Conv2dOptions same{.padding = Padding2d::same()};
-             const Var h = relu(conv2d(in[0], in[1], same));
-             const Var y = relu(conv2d(h, in[2], same) + h);
-             return with_gradients(max_pool2d(y, {.window = 3}), in[3], {in[0], in[1], in[2]});
-           }});
+    check(SmallGraph{{images("x", {5, 8, 7, 7}), weights("w", {8, 8, 3, 3}), weights("v", {8, 8, 3, 3}), labels("labels", 5, 8)},
+                     [](const Vars& in) {
+                       const Conv2dOptions same{.padding = Padding2d::same()};
+                       const Var h = relu(conv2d(in[0], in[1], same));
+                       const Var y = relu(conv2d(h, in[2], same) + h);
+                       return with_gradients(max_pool2d(y, {.window = 3}), in[3], {in[0], in[1], in[2]});
+                     }});
   }
 }
 
@@ -257,10 +267,11 @@ TEST_CASE("choose: a kernel asked for by name runs, and one that refuses is an e
 }
 
 TEST_CASE("choose: reorders stand where layouts differ, once for all readers, and outputs are plain") {
-  const SmallGraph graph{{images("x", {5, 8, 9, 8}), weights("w", {8, 8, 3, 3})}, [](const Vars& in) {
-                           const Var y = conv2d(in[0], in[1], Conv2dOptions{.padding = Padding2d::same()});
-                           return Vars{sum(transpose(y, {0, 2, 3, 1}), {1}), conv2d(y, in[1]), conv2d(y * y, in[1], Conv2dOptions{.stride = 2})};
-                         }};
+  const SmallGraph graph{
+      {images("x", {5, 8, 9, 8}), weights("w", {8, 8, 3, 3})}, [](const Vars& in) {
+        const Var y = conv2d(in[0], in[1], Conv2dOptions{.padding = Padding2d::same()});
+        return Vars{sum(transpose(y, {0, 2, 3, 1}), {1}), conv2d(y, in[1]), conv2d(y * y, in[1], Conv2dOptions{.stride = 2})};
+      }};
   const auto what = plans_differ(graph);
   CHECK_MESSAGE(!what, what.value_or(""));
   const Plan plan = graph.plan();
@@ -298,7 +309,8 @@ TEST_CASE("choose: packed weights follow set_value of their parameter, and input
 }
 
 TEST_CASE("place: no two live values overlap, for any chunk size, and peaks lie within the arenas") {
-  for (const SmallGraph& graph : {conv_pool({.window = 2}), two_convolutions({.window = 2}), two_convolutions({.window = 2}, DType::f64), two_linears()}) {
+  for (const SmallGraph& graph :
+       {conv_pool({.window = 2}), two_convolutions({.window = 2}), two_convolutions({.window = 2}, DType::f64), two_linears()}) {
     for (const Index chunk : {1, 2, 4, 5, 9}) {
       PlanOptions options = plan_options();
       options.chunk = chunk;

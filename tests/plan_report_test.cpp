@@ -40,7 +40,8 @@ double flops_of(const std::vector<StepRow>& rows) {
 double expected_flops() {
   const auto conv = [](Index channels, Index size) {
     ConvGeometry g;
-    g.channels = channels, g.height = g.width = size, g.filters = 8, g.kernel_height = g.kernel_width = 5, g.out_height = g.out_width = size - 4;
+    g.channels = channels, g.height = g.width = size, g.filters = 8, g.kernel_height = g.kernel_width = 5,
+    g.out_height = g.out_width = size - 4;
     return g.flops(batch);
   };
   const auto linear = [](Index in, Index out) { return 2.0 * static_cast<double>(batch * in * out); };

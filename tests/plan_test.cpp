@@ -153,7 +153,8 @@ TEST_CASE("plan: wrong uses are errors that say what was wanted") {
   const Var value = eager.variable(Tensor{1.0f}, "v");
   CHECK(contains(message_of([&] { Plan(eager, {value}); }), "wanted a declaring tape, got " + eager.text()));
   Tape tape(Tape::Mode::declaring), other(Tape::Mode::declaring);
-  const Var x = tape.variable(Tensor::declared({{2}, DType::f32}), "x"), foreign = other.variable(Tensor::declared({{2}, DType::f32}), "foreign");
+  const Var x = tape.variable(Tensor::declared({{2}, DType::f32}), "x"),
+            foreign = other.variable(Tensor::declared({{2}, DType::f32}), "foreign");
   const Var y = tanh(x);
   CHECK(contains(message_of([&] { Plan(tape, {foreign}); }), "wanted a Var of " + tape.text()));
   CHECK(contains(message_of([&] { Plan(tape, {Var()}); }), "wanted a Var of " + tape.text()));
@@ -167,7 +168,8 @@ TEST_CASE("plan: wrong uses are errors that say what was wanted") {
   CHECK(contains(message_of([&] { plan.output(1); }), "wanted an output below 1, got 1"));
   CHECK(contains(message_of([&] { plan.item(0); }), "wanted a scalar as output 0"));
   Tape batches(Tape::Mode::declaring);
-  const Var three = batches.batch(Tensor::declared({{3, 1}, DType::f32}), "three"), four = batches.batch(Tensor::declared({{4, 1}, DType::f32}), "four");
+  const Var three = batches.batch(Tensor::declared({{3, 1}, DType::f32}), "three"),
+            four = batches.batch(Tensor::declared({{4, 1}, DType::f32}), "four");
   CHECK(contains(message_of([&] { Plan(batches, {three, four}); }), "wanted one batch size for all batches, got 3 and 4 ('four')"));
   tape.clear();
   CHECK(contains(message_of([&] { plan.set(x, Tensor{1.0f, 2.0f}); }), "cleared"));

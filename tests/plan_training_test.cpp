@@ -40,11 +40,14 @@ Dataset::Batch batch_of(Index step, Index size) {
 
 std::vector<Tensor> values_of(const Model& model) {
   std::vector<Tensor> values;
-  for (const Parameter& parameter : model.parameters()) values.push_back(Tensor::copy(parameter.value().values<float>(), parameter.shape()));
+  for (const Parameter& parameter : model.parameters())
+    values.push_back(Tensor::copy(parameter.value().values<float>(), parameter.shape()));
   return values;
 }
 
-bool equal_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_bits); }
+bool equal_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_bits);
+}
 
 // max |a - b| / max |b - before|: how far two updates of one tensor are apart, relative to the update.
 double update_distance(const Tensor& a, const Tensor& b, const Tensor& before) {
@@ -67,7 +70,8 @@ TrainerOptions options(Index batch, const std::string& kernel = "auto", bool eag
 
 // One training by plans of a network; run() makes steps and gives the parameters.
 struct Training {
-  explicit Training(const Network& network, const Optimiser& optimiser = Adam::report(), PlanOptions chosen = plan_options(), Index batch = 32)
+  explicit Training(const Network& network, const Optimiser& optimiser = Adam::report(), PlanOptions chosen = plan_options(),
+                    Index batch = 32)
       : model(network, {1, 28, 28}), update(optimiser, {}), size(batch) {
     for (Parameter parameter : model.parameters()) parameter.initialise(1, false);  // networks may share them
     step.emplace(model, update, batch, 1, std::move(chosen));
@@ -140,7 +144,8 @@ TEST_CASE("planned and eager training of every model script: one step from equal
     const Script script = read_script(path), again = read_script(path);  // with parameters of its own
     Sgd plain;
     plain.momentum = 0;
-    Trainer planned(script.network, plain, options(16, "direct,auto"), script.input), eager(again.network, plain, options(16, "direct,auto", true), script.input);
+    Trainer planned(script.network, plain, options(16, "direct,auto"), script.input),
+        eager(again.network, plain, options(16, "direct,auto", true), script.input);
     for (Index point = 0; point < 20; ++point) {
       CAPTURE(point);
       const std::vector<Tensor> before = values_of(planned.model());
@@ -215,7 +220,8 @@ TEST_CASE("planned training on each target that the machine has stays within bou
     Training training{MnistCnn{true}};
     const std::vector<Tensor> values = training.run(10);
     direct::set_target(best);
-    for (std::size_t i = 0; i < training.losses.size(); ++i) CHECK(training.losses[i] == doctest::Approx(reference.losses[i]).epsilon(1e-3));
+    for (std::size_t i = 0; i < training.losses.size(); ++i)
+      CHECK(training.losses[i] == doctest::Approx(reference.losses[i]).epsilon(1e-3));
     CHECK(training.run(0).size() == values.size());
   }
 }
@@ -253,7 +259,8 @@ TEST_CASE("parameters set, frozen and thawed between steps") {
     for (Trainer* trainer : {&planned, &eager}) {
       if (step == 3) trainer->model().freeze("conv");
       if (step == 6) trainer->model().freeze("conv", false);
-      if (step == 9) trainer->model().parameter("conv2.weight").set_value(random_like({{8, 8, 5, 5}, DType::f32}, "conv2").cast(DType::f32));
+      if (step == 9)
+        trainer->model().parameter("conv2.weight").set_value(random_like({{8, 8, 5, 5}, DType::f32}, "conv2").cast(DType::f32));
     }
     const Tensor before = planned.model().parameter("conv2.weight").value();
     const Dataset::Batch batch = batch_of(step, 16);
@@ -264,7 +271,8 @@ TEST_CASE("parameters set, frozen and thawed between steps") {
 }
 
 TEST_CASE("data that is not finite, and a gradient alone that overflows, stop the plan before parameters change") {
-  const auto check = [](const char* what, const Network& network, const std::function<void(Training&)>& spoil, const std::string& message_part) {
+  const auto check = [](const char* what, const Network& network, const std::function<void(Training&)>& spoil,
+                        const std::string& message_part) {
     CAPTURE(what);
     Training training(network);
     training.run(2);
@@ -283,16 +291,19 @@ TEST_CASE("data that is not finite, and a gradient alone that overflows, stop th
     check("infinity", network, pixel(HUGE_VAL), "[");
   }
   // The forward pass and every cotangent are finite; the weight gradient of fc1 is not.
-  check("overflow", MnistCnn{true}, [](Training& training) {
-    const auto fill = [&](const char* name, double value) {
-      Parameter parameter = training.model.parameter(name);
-      parameter.set_value(Tensor::full(parameter.shape(), value));
-    };
-    fill("conv2.weight", 0), fill("conv2.bias", 1e25), fill("fc1.weight", 1e-28), fill("fc1.bias", 1), fill("fc2.bias", 0);
-    Parameter fc2 = training.model.parameter("fc2.weight");
-    fc2.set_value(random_like(fc2.value().spec(), "fc2"));
-    Tensor large = fc2.value().cast(DType::f64);
-    for (Index i = 0; i < large.elements(); ++i) large.mutable_view().write<double>()[i] *= 1e18;
-    fc2.set_value(large.cast(DType::f32));
-  }, "");
+  check(
+      "overflow", MnistCnn{true},
+      [](Training& training) {
+        const auto fill = [&](const char* name, double value) {
+          Parameter parameter = training.model.parameter(name);
+          parameter.set_value(Tensor::full(parameter.shape(), value));
+        };
+        fill("conv2.weight", 0), fill("conv2.bias", 1e25), fill("fc1.weight", 1e-28), fill("fc1.bias", 1), fill("fc2.bias", 0);
+        Parameter fc2 = training.model.parameter("fc2.weight");
+        fc2.set_value(random_like(fc2.value().spec(), "fc2"));
+        Tensor large = fc2.value().cast(DType::f64);
+        for (Index i = 0; i < large.elements(); ++i) large.mutable_view().write<double>()[i] *= 1e18;
+        fc2.set_value(large.cast(DType::f32));
+      },
+      "");
 }

@@ -38,8 +38,7 @@ std::string encoded(const Picture& picture, std::vector<std::vector<png_byte>> r
       },
       [](png_structp) {});
   png_set_IHDR(png, info, picture.width, picture.height, picture.depth, picture.colour,
-               picture.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
+               picture.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   const std::array<png_color, 3> palette = {png_color{0, 0, 0}, png_color{255, 255, 255}, png_color{255, 0, 0}};
   if (picture.colour == PNG_COLOR_TYPE_PALETTE) png_set_PLTE(png, info, palette.data(), 3);
   const png_byte clear = 0;
@@ -181,8 +180,10 @@ TEST_CASE("png: a file cut anywhere is an error, any flipped bit is an error or 
 }
 
 TEST_CASE("png: area resizing, by hand") {
-  const GreyImage image{2, 4, {0, 100, 200, 40,  //
-                               20, 80, 100, 60}};
+  const GreyImage image{2,
+                        4,
+                        {0, 100, 200, 40,  //
+                         20, 80, 100, 60}};
   CHECK(resize_area(image, 1, 2).pixels == Bytes{50, 100});
   CHECK(resize_area(image, 2, 4).pixels == image.pixels);
   CHECK(resize_area(image, 1, 1).pixels == Bytes{75});

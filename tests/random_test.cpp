@@ -35,8 +35,8 @@ TEST_CASE("random: hash_name is FNV-1a, known values") {
 
 TEST_CASE("random: a value depends on seed, name, step and index alone") {
   const RandomStream random = random_stream(7, "conv1.weight", 3);
-  const Words block = philox({5, 3, static_cast<std::uint32_t>(hash_name("conv1.weight")),
-                              static_cast<std::uint32_t>(hash_name("conv1.weight") >> 32)}, {7, 0});
+  const Words block = philox(
+      {5, 3, static_cast<std::uint32_t>(hash_name("conv1.weight")), static_cast<std::uint32_t>(hash_name("conv1.weight") >> 32)}, {7, 0});
   for (Index i = 0; i < 4; ++i) CHECK(random.at(20 + i) == block[static_cast<std::size_t>(i)]);
   CHECK(random.uniform(20) == static_cast<double>(block[0] >> 8) / 16777216.0);
   for (const RandomStream& other : {random_stream(8, "conv1.weight", 3), random_stream(7, "conv2.weight", 3),

@@ -42,8 +42,7 @@ struct Run {
   Var constant(const Tensor& value) { return tape.constant(value); }
   // Axes of x or y by the usual attribute names.
   Shape image() const {
-    return {reference.integer("batch"), reference.integer("channels"), reference.integer("height"),
-            reference.integer("width")};
+    return {reference.integer("batch"), reference.integer("channels"), reference.integer("height"), reference.integer("width")};
   }
   void check(const std::string& array, const Tensor& got, const ReferenceBound& bound) const {
     const std::string mismatch = reference_mismatch(reference, array, got, bound);
@@ -80,8 +79,7 @@ void each_run(const std::string& kind, const std::string& op, const std::functio
     for (const Kernel& kernel : kernels_of(op)) {
       for (const DType dtype : {DType::f64, DType::f32}) {
         if (std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) continue;
-        const std::string where =
-            reference.name() + ", kernel " + kernel.backend + ", " + name(dtype) + ": " + reference.describe();
+        const std::string where = reference.name() + ", kernel " + kernel.backend + ", " + name(dtype) + ": " + reference.describe();
         INFO(where);
         const KernelScope scope(kernel.backend + ",auto");  // the op's gradient may need what that backend has not
         Run run{reference, dtype};
@@ -117,9 +115,7 @@ Pool2dOptions pool_options(const ReferenceCase& reference) {
   return options;
 }
 
-ReferenceBound terms(Index count, double conditioning = 1.0) {
-  return {static_cast<double>(count), conditioning};
-}
+ReferenceBound terms(Index count, double conditioning = 1.0) { return {static_cast<double>(count), conditioning}; }
 
 // Bodies that run on x as a plain variable and as the batch of images, which is cut in chunks.
 void convolution(Run& run, bool batched) {
@@ -131,13 +127,11 @@ void convolution(Run& run, bool batched) {
   options.groups = at("groups");
   const Index taps = at("kernel_height") * at("kernel_width");
   const Index group_channels = at("channels") / options.groups, group_filters = at("filters") / options.groups;
-  const Var x = batched ? run.tape.batch(reference_tensor(run.image(), run.dtype, run.fill("x")), "x")
-                        : run.variable("x", run.image());
+  const Var x = batched ? run.tape.batch(reference_tensor(run.image(), run.dtype, run.fill("x")), "x") : run.variable("x", run.image());
   const Var w = run.variable("w", {at("filters"), group_channels, at("kernel_height"), at("kernel_width")});
   const Var y = conv2d(x, w, options);
   const Index pixels = y.shape().elements(2, 4);
-  compare(run, y, terms(taps * group_channels),
-          {{"x", x, terms(taps * group_filters)}, {"w", w, terms(at("batch") * pixels)}});
+  compare(run, y, terms(taps * group_channels), {{"x", x, terms(taps * group_filters)}, {"w", w, terms(at("batch") * pixels)}});
 }
 
 }  // namespace
@@ -177,8 +171,8 @@ TEST_CASE("reference: softmax_cross_entropy") {
   each_run("softmax_cross_entropy", "softmax_cross_entropy", [](Run& run) {
     const Index rows = run.reference.integer("rows"), classes = run.reference.integer("classes");
     const Var x = run.variable("x", {rows, classes}, run.reference.real("scale"));
-    const Var labels = run.constant(run.reference.text("labels") == "classes" ? class_labels(rows, classes)
-                                                                              : probability_labels(rows, run.dtype));
+    const Var labels =
+        run.constant(run.reference.text("labels") == "classes" ? class_labels(rows, classes) : probability_labels(rows, run.dtype));
     compare(run, softmax_cross_entropy(x, labels), terms(classes), {{"x", x, terms(classes, 4.0)}});
   });
 }
@@ -266,11 +260,10 @@ TEST_CASE("reference: Hessian-vector products of a convolutional network") {
     const auto at = [&](const char* attribute) { return run.reference.integer(attribute); };
     const Index batch = at("batch"), classes = at("classes"), pad = at("pad1");
     const double scale = run.reference.real("w_scale");
-    const std::vector<std::pair<std::string, Var>> inputs = {
-        {"x", run.variable("x", {batch, 1, at("height"), at("width")})},
-        {"w1", run.variable("w1", {2, 1, 3, 3}, scale)},
-        {"w2", run.variable("w2", {2, 2, 2, 2}, scale)},
-        {"w3", run.variable("w3", {classes, at("features")}, scale)}};
+    const std::vector<std::pair<std::string, Var>> inputs = {{"x", run.variable("x", {batch, 1, at("height"), at("width")})},
+                                                             {"w1", run.variable("w1", {2, 1, 3, 3}, scale)},
+                                                             {"w2", run.variable("w2", {2, 2, 2, 2}, scale)},
+                                                             {"w3", run.variable("w3", {classes, at("features")}, scale)}};
     std::vector<Var> wrt;
     for (const auto& input : inputs) wrt.push_back(input.second);
 
@@ -331,8 +324,7 @@ TEST_CASE("reference: ten steps of Adam and of SGD with momentum and weight deca
           attributes.beta2 = real("beta2");
           attributes.epsilon = real("epsilon");
           const double t = static_cast<double>(step + 1);
-          const AdamResult next = adam(p, first, second, gradient, scalar(real("rate")),
-                                       scalar(1 - std::pow(attributes.beta1, t)),
+          const AdamResult next = adam(p, first, second, gradient, scalar(real("rate")), scalar(1 - std::pow(attributes.beta1, t)),
                                        scalar(1 - std::pow(attributes.beta2, t)), attributes);
           p = next.parameter;
           first = next.first;

@@ -107,8 +107,7 @@ TEST_CASE("safetensors: what cannot be written leaves the previous file") {
   CHECK(contains(save_message(folder, file), "wanted different names, got tensor \"mask\" twice"));
   file = example();
   file.tensors[1].bytes.pop_back();
-  CHECK(contains(save_message(folder, file),
-                 "wanted the bytes of f32 (2,1,1,2) for tensor \"conv1.weight\", got 15 bytes"));
+  CHECK(contains(save_message(folder, file), "wanted the bytes of f32 (2,1,1,2) for tensor \"conv1.weight\", got 15 bytes"));
   file = example();
   file.tensors[0].name = "__metadata__";
   CHECK(contains(save_message(folder, file), "wanted another name"));
@@ -153,8 +152,7 @@ TEST_CASE("safetensors: each fault of a header has its message") {
   refused("{\"a\":" + entry("F32", "[2.0]", "[0,8]") + "}", 8, "tensor \"a\" with a shape of sizes, found [2.0]");
   refused("{\"a\":" + entry("F32", "2", "[0,8]") + "}", 8, "tensor \"a\" with a shape of sizes, found 2");
   refused("{\"a\":" + entry("F32", "[2]", "[0,8,9]") + "}", 8, "tensor \"a\" with two data_offsets, found [0,8,9]");
-  refused("{\"a\":" + entry("F32", "[2]", "[8,0]") + "}", 8,
-          "tensor \"a\" inside 8 bytes of data, found data_offsets [8,0]");
+  refused("{\"a\":" + entry("F32", "[2]", "[8,0]") + "}", 8, "tensor \"a\" inside 8 bytes of data, found data_offsets [8,0]");
   refused("{\"a\":" + entry("F32", "[4611686018427387904,4]", "[0,0]") + "}", 0,
           "tensor \"a\" with a shape that fits memory, found [4611686018427387904,4]");
   refused("{\"a\":" + entry("U8", "[18446744073709551615,0]", "[0,0]") + "}", 0,
@@ -178,8 +176,8 @@ TEST_CASE("safetensors: each fault of a header has its message") {
 
 TEST_CASE("safetensors: a forged length takes no memory") {
   ScratchFolder folder;
-  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100000001}, std::uint64_t{1} << 40,
-                                     std::numeric_limits<std::uint64_t>::max()}) {
+  for (const std::uint64_t length :
+       {std::uint64_t{3}, std::uint64_t{100000001}, std::uint64_t{1} << 40, std::numeric_limits<std::uint64_t>::max()}) {
     CHECK(contains(read_message(folder, file_bytes("{}", 0, length)),
                    "wanted a safetensors file whose header has at most 2 bytes, found " + std::to_string(length)));
   }

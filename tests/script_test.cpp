@@ -83,10 +83,11 @@ TEST_CASE("the scripts that come with Wengert have the parameters their comments
 }
 
 TEST_CASE("training settings are read") {
-  const Script script = with_layers(good,
-                                    "[train]\nbatch = 32\nepochs = 9\nvalidation = 100\nexamples = 1000\npatience = 2\nkeep_best = true\nseed = 5\n"
-                                    "optimiser = { sgd = { rate = 1, momentum = 0.5, weight_decay = 0.01 } }\n"
-                                    "schedule = { step = { factor = 0.5, every = 3 } }\nwarm_up = 10\nrate_groups = [{ prefix = \"fc\", factor = 0.1 }]\n");
+  const Script script =
+      with_layers(good,
+                  "[train]\nbatch = 32\nepochs = 9\nvalidation = 100\nexamples = 1000\npatience = 2\nkeep_best = true\nseed = 5\n"
+                  "optimiser = { sgd = { rate = 1, momentum = 0.5, weight_decay = 0.01 } }\n"
+                  "schedule = { step = { factor = 0.5, every = 3 } }\nwarm_up = 10\nrate_groups = [{ prefix = \"fc\", factor = 0.1 }]\n");
   CHECK(script.name == "test");
   CHECK(script.options.batch == 32);
   CHECK(script.options.seed == 5);
@@ -183,8 +184,10 @@ TEST_CASE("what is wrong with a script is said with its line and the nearest val
   says(error_of("{ relu = \"trunk\" },\n{ tanh = {}, from = \"trunc\" },\n" + end), "4", "unknown layer 'trunc'; did you mean 'trunk'?");
   says(error_of("{ add = \"s\", from = \"input\" },\n" + end), "3", "add takes 2 to 16 values");
   says(error_of("{ relu = {}, from = [\"input\", \"input\"] },\n" + end), "3", "relu takes one value");
-  says(error_of("{ max_pool2d = \"p\", window = 2 },\n{ add = \"s\", from = [\"p\", \"input\"] },\n" + end), "4", "got (N,2,4,4) and (N,2,8,8)");
-  says(error_of("{ max_pool2d = \"p\", window = 2 },\n{ concat = \"s\", from = [\"p\", \"input\"] },\n" + end), "4", "agree on all axes but 1");
+  says(error_of("{ max_pool2d = \"p\", window = 2 },\n{ add = \"s\", from = [\"p\", \"input\"] },\n" + end), "4",
+       "got (N,2,4,4) and (N,2,8,8)");
+  says(error_of("{ max_pool2d = \"p\", window = 2 },\n{ concat = \"s\", from = [\"p\", \"input\"] },\n" + end), "4",
+       "agree on all axes but 1");
   says(error_of("{ concat = \"s\", from = [\"input\", \"input\"], axis = 0 },\n" + end), "3", "'axis': wanted a whole number in [1, 3]");
   says(error_of("{ relu = \"dead\" },\n{ flatten = {}, from = \"input\" },\n{ linear = {}, units = 2 },"), "3", "no layer takes 'dead'");
   says(error_of("{ relu = {} }\n{ tanh = {} }"), "4", "");
@@ -217,7 +220,8 @@ TEST_CASE("a script that asks for too much is refused before it gets it") {
   for (int i = 0; i < 100'000; ++i) dotted += ".a";
   says(error_of(good, dotted + " = 1"), "6", "wanted at most 64 dots in a line");
   says(error_of(good, "[train]\nrate_groups = " + std::string(100, '[') + std::string(100, ']')), "7", "lists and tables at most 32 deep");
-  const std::string image = "input = [1, 1000, 1000]\nlayers = [\n{ flatten = {} },\n{ linear = \"a\", units = 200 },\n{ linear = \"b\", units = 1000000 },\n]";
+  const std::string image =
+      "input = [1, 1000, 1000]\nlayers = [\n{ flatten = {} },\n{ linear = \"a\", units = 200 },\n{ linear = \"b\", units = 1000000 },\n]";
   says(test::message_of<Error>([&] { parse_script(image, "test.toml"); }), "5", "wanted at most 68435456 more weights, got 200000000");
   says(test::message_of<Error>([&] { parse_script(image, "test.toml", 1000); }), "4", "wanted at most 1000 more weights");
   says(error_of("{ flatten = {} },\n{ linear = \"optimiser.first\", units = 3 },"), "4", "a layer's name cannot begin with 'optimiser.'");
@@ -237,6 +241,8 @@ TEST_CASE("a saved model whose script asks for more weights than the file holds 
   CHECK(contains(test::message_of<Error>([&] { load_model(folder / "forged.safetensors"); }), "more weights"));
 
   const std::string other = test::message_of<Error>([&] { Model(MnistCnn{}, {1, 28, 28}, script.text); });
-  CHECK_MESSAGE(contains(other, "wanted the script of this network, with 'conv1.weight' (8,1,5,5) as parameter 1, got one with 'hidden.weight'"), other);
+  CHECK_MESSAGE(
+      contains(other, "wanted the script of this network, with 'conv1.weight' (8,1,5,5) as parameter 1, got one with 'hidden.weight'"),
+      other);
   CHECK(Model(MnistCnn{}, {1, 28, 28}, read_script(script_file("mnist_cnn")).text).parameter_count() == 105'496);
 }

@@ -47,7 +47,8 @@ TEST_CASE("sweep: asking for the gradient by a constant's output does not open i
 }
 
 TEST_CASE("sweep: a vjp of another dtype or shape is refused, and the error begins with the node") {
-  const std::string dtype = message_of_tanh_with([](const wg::VjpCall& call) { return std::vector<Var>{cast(call.cotangent(), DType::f32)}; });
+  const std::string dtype =
+      message_of_tanh_with([](const wg::VjpCall& call) { return std::vector<Var>{cast(call.cotangent(), DType::f32)}; });
   CHECK_MESSAGE(dtype.rfind("[tanh 'squash' ", 0) == 0, dtype);
   CHECK_MESSAGE(contains(dtype, "in its gradient: its vjp returned f32 (2) for input 0, f64 (2)"), dtype);
   const std::string shape = message_of_tanh_with([](const wg::VjpCall& call) { return std::vector<Var>{sum(call.cotangent())}; });

@@ -69,7 +69,8 @@ Index selected_number() {
 }
 
 std::string refusal_of(const Kernel& kernel, const Attributes& attributes, const std::vector<Spec>& specs, DType dtype) {
-  if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) return "no version for this dtype";
+  if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end())
+    return "no version for this dtype";
   return kernel.refuse ? kernel.refuse({attributes, specs}) : std::string();
 }
 
@@ -88,7 +89,8 @@ Failures for_each_case(const Catalogue& catalogue, const std::function<void(cons
           if (!selected(op_name, kernel.backend, name(dtype), std::to_string(number))) continue;
           try {
             const std::vector<Spec> specs = at.specs();
-            if (!refusal_of(kernel, sample.attributes, specs, deciding_dtype(specs, op.shapes({sample.attributes, specs}))).empty()) continue;
+            if (!refusal_of(kernel, sample.attributes, specs, deciding_dtype(specs, op.shapes({sample.attributes, specs}))).empty())
+              continue;
             failures.count();
             body(at, failures);
           } catch (const std::exception& error) {
@@ -125,7 +127,8 @@ class Guarded {
     for (std::size_t i = 0; i < memory_.size(); ++i) {
       const std::size_t begin = start_ + front_, end = begin + bytes_;
       if ((i >= begin && i < end) || memory_[i] == sentinel) continue;
-      return i < begin ? fmt::format("wrote {} bytes before {}", begin - i, what_) : fmt::format("wrote {} bytes after {}", i - end + 1, what_);
+      return i < begin ? fmt::format("wrote {} bytes before {}", begin - i, what_)
+                       : fmt::format("wrote {} bytes after {}", i - end + 1, what_);
     }
     return {};
   }
@@ -163,13 +166,14 @@ DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector
   const std::vector<Spec> output_specs = at.op.shapes({at.sample.attributes, specs});
   for (std::size_t o = 0; o < output_specs.size(); ++o) {
     const bool cut = rows >= 0 && ((carried >> o) & 1u) != 0;
-    outputs.emplace_back(Spec{cut ? with_rows(output_specs[o].shape, rows) : output_specs[o].shape, output_specs[o].dtype}, fmt::format("output {}", o));
+    outputs.emplace_back(Spec{cut ? with_rows(output_specs[o].shape, rows) : output_specs[o].shape, output_specs[o].dtype},
+                         fmt::format("output {}", o));
   }
   for (Guarded& output : outputs) output_views.push_back(output.view());
   const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs}) : 0;
   const auto room = static_cast<std::size_t>(wanted_bytes);
-  const auto release = [](unsigned char* p) { ::operator delete(p, std::align_val_t{Tensor::alignment}); };
-  void* const memory = ::operator new(room + guard, std::align_val_t{Tensor::alignment});
+  const auto release = [](unsigned char* p) { ::operator delete (p, std::align_val_t{Tensor::alignment}); };
+  void* const memory = ::operator new (room + guard, std::align_val_t{Tensor::alignment});
   const std::unique_ptr<unsigned char, decltype(release)> workspace(static_cast<unsigned char*>(memory), release);
   std::memset(workspace.get(), sentinel, room + guard);
   {
@@ -220,10 +224,12 @@ std::optional<std::string> differ(const Tensor& got, const Tensor& wanted, doubl
   return std::nullopt;
 }
 
-std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor, const std::vector<Tensor>& magnitude) {
+std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor,
+                                  const std::vector<Tensor>& magnitude) {
   if (got.size() != wanted.size()) return fmt::format("{} values, wanted {}", got.size(), wanted.size());
   for (std::size_t o = 0; o < got.size(); ++o) {
-    if (const auto what = differ(got[o], wanted[o], factor, magnitude.empty() ? Tensor() : magnitude[o])) return fmt::format("value {} {}", o, *what);
+    if (const auto what = differ(got[o], wanted[o], factor, magnitude.empty() ? Tensor() : magnitude[o]))
+      return fmt::format("value {} {}", o, *what);
   }
   return std::nullopt;
 }
@@ -266,7 +272,8 @@ std::string contradiction(const Case& at) {
     if (carries && (whole[o].shape.rank() == 0 || whole[o].shape[0] != batch)) {
       return fmt::format("output {} {} is said to carry a batch of {}", o, whole[o].text(), batch);
     }
-    if (!carries && effect.kind == BatchEffect::Kind::per_image) return fmt::format("output {} is per image and does not carry the batch", o);
+    if (!carries && effect.kind == BatchEffect::Kind::per_image)
+      return fmt::format("output {} is per image and does not carry the batch", o);
     if (carries && effect.kind == BatchEffect::Kind::sums) return fmt::format("output {} is a sum over images and carries the batch", o);
     if (effect.kind == BatchEffect::Kind::sums && part[o] != whole[o]) {
       return fmt::format("output {} is a sum over images and {} for {} images, {} for {}", o, whole[o].text(), batch, part[o].text(), half);

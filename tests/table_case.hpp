@@ -23,11 +23,11 @@ struct Case {
   DType dtype;
   std::vector<Tensor> inputs;
 
-  std::string text() const;                     // "conv2d/im2col/f32/3"
+  std::string text() const;  // "conv2d/im2col/f32/3"
   std::vector<Spec> specs() const;
-  std::uint32_t batched() const;                // bit i: input i carries the batch
-  Index batch() const;                          // rows of the batch, or -1: none, or inputs that disagree
-  BatchEffect effect() const;                   // meaningful where batched() is not 0
+  std::uint32_t batched() const;  // bit i: input i carries the batch
+  Index batch() const;            // rows of the batch, or -1: none, or inputs that disagree
+  BatchEffect effect() const;     // meaningful where batched() is not 0
   bool multilinear() const { return op.smoothness == Op::Smoothness::multilinear; }
   bool constant() const { return op.smoothness == Op::Smoothness::constant; }
 };
@@ -68,7 +68,8 @@ Tensor random_like(const Spec& spec, const std::string& name, bool integers = fa
 // Nothing where |got - wanted| <= factor * (|wanted| + magnitude + max |wanted|) everywhere (integers and non-finite values: equal),
 // else the first bad index with both values. `magnitude` may be empty.
 std::optional<std::string> differ(const Tensor& got, const Tensor& wanted, double factor, const Tensor& magnitude = Tensor());
-std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor, const std::vector<Tensor>& magnitude = {});
+std::optional<std::string> differ(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted, double factor,
+                                  const std::vector<Tensor>& magnitude = {});
 bool same_bits(const Tensor& a, const Tensor& b);
 
 bool all_integers(const std::vector<Tensor>& tensors);

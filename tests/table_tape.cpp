@@ -91,70 +91,82 @@ TableResult run_gradcheck(const Catalogue& catalogue, int order) {
 }  // namespace
 
 TableResult check_gradients(const Catalogue& catalogue) {
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (at.constant()) return;
-    std::vector<Tensor> wanted, got;
-    {
-      const KernelScope scope("naive");
-      wanted = Recorded(catalogue, at, cast_all(at.inputs, DType::f64)).gradients();
-    }
-    {
-      const KernelScope scope(choice_of(at));
-      got = Recorded(catalogue, at, at.inputs).gradients();
-    }
-    failures.add(at, differ(got, wanted, rounding_factor(at, 16)));
-  }).take();
+  return for_each_case(catalogue,
+                       [&](const Case& at, Failures& failures) {
+                         if (at.constant()) return;
+                         std::vector<Tensor> wanted, got;
+                         {
+                           const KernelScope scope("naive");
+                           wanted = Recorded(catalogue, at, cast_all(at.inputs, DType::f64)).gradients();
+                         }
+                         {
+                           const KernelScope scope(choice_of(at));
+                           got = Recorded(catalogue, at, at.inputs).gradients();
+                         }
+                         failures.add(at, differ(got, wanted, rounding_factor(at, 16)));
+                       })
+      .take();
 }
 
 TableResult check_slopes(const Catalogue& catalogue) { return run_gradcheck(catalogue, 1); }
 TableResult check_second_order(const Catalogue& catalogue) { return run_gradcheck(catalogue, 2); }
 
 TableResult check_adjoint(const Catalogue& catalogue) {
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (!at.multilinear()) return;
-    const KernelScope scope(choice_of(at));
-    const Recorded call(catalogue, at, at.inputs);
-    const std::vector<Tensor> outputs = call.values(), gradients = call.gradients(true);
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < at.inputs.size(); ++i) {
-      if (!is_float(at.inputs[i].dtype())) continue;
-      const Tensor& gradient = gradients[next++];
-      std::vector<Tensor> without = at.inputs;
-      without[i] = Tensor::zeros(at.inputs[i].shape(), at.inputs[i].dtype());
-      const std::vector<Tensor> rest = Recorded(catalogue, at, without).values();
-      double forward = 0, backward = 0, size = 0;
-      for (std::size_t o = 0; o < outputs.size(); ++o) {
-        const Tensor cotangent = random_like(outputs[o].spec(), fmt::format("cotangent {}", o + 1), true);
-        for (Index e = 0; e < outputs[o].elements(); ++e) {
-          forward += cotangent.at(e) * (outputs[o].at(e) - rest[o].at(e));
-          size += std::abs(cotangent.at(e)) * (std::abs(outputs[o].at(e)) + std::abs(rest[o].at(e)));
-        }
-      }
-      for (Index e = 0; e < gradient.elements(); ++e) backward += gradient.at(e) * at.inputs[i].at(e);
-      const double bound = all_integers(outputs) && all_integers(gradients) ? 0.0 : rounding_factor(at, 4) * size;
-      if (!(std::abs(forward - backward) <= bound)) {
-        failures.add(at, fmt::format("input {}: <u, A x> = {:.9g}, <A' u, x> = {:.9g}, bound {:.2g}", i, forward, backward, bound));
-      }
-    }
-  }, true).take();
+  return for_each_case(
+             catalogue,
+             [&](const Case& at, Failures& failures) {
+               if (!at.multilinear()) return;
+               const KernelScope scope(choice_of(at));
+               const Recorded call(catalogue, at, at.inputs);
+               const std::vector<Tensor> outputs = call.values(), gradients = call.gradients(true);
+               std::size_t next = 0;
+               for (std::size_t i = 0; i < at.inputs.size(); ++i) {
+                 if (!is_float(at.inputs[i].dtype())) continue;
+                 const Tensor& gradient = gradients[next++];
+                 std::vector<Tensor> without = at.inputs;
+                 without[i] = Tensor::zeros(at.inputs[i].shape(), at.inputs[i].dtype());
+                 const std::vector<Tensor> rest = Recorded(catalogue, at, without).values();
+                 double forward = 0, backward = 0, size = 0;
+                 for (std::size_t o = 0; o < outputs.size(); ++o) {
+                   const Tensor cotangent = random_like(outputs[o].spec(), fmt::format("cotangent {}", o + 1), true);
+                   for (Index e = 0; e < outputs[o].elements(); ++e) {
+                     forward += cotangent.at(e) * (outputs[o].at(e) - rest[o].at(e));
+                     size += std::abs(cotangent.at(e)) * (std::abs(outputs[o].at(e)) + std::abs(rest[o].at(e)));
+                   }
+                 }
+                 for (Index e = 0; e < gradient.elements(); ++e) backward += gradient.at(e) * at.inputs[i].at(e);
+                 const double bound = all_integers(outputs) && all_integers(gradients) ? 0.0 : rounding_factor(at, 4) * size;
+                 if (!(std::abs(forward - backward) <= bound)) {
+                   failures.add(at,
+                                fmt::format("input {}: <u, A x> = {:.9g}, <A' u, x> = {:.9g}, bound {:.2g}", i, forward, backward, bound));
+                 }
+               }
+             },
+             true)
+      .take();
 }
 
 TableResult check_executor(const Catalogue& catalogue) {
   const std::shared_ptr<Executor> parallel = tbb_executor(3);
-  return for_each_case(catalogue, [&](const Case& at, Failures& failures) {
-    if (at.batch() <= chunk_size(at.batch()) || !contradiction(at).empty()) return;
-    const KernelScope scope(choice_of(at));
-    const Recorded whole(catalogue, at, at.inputs, false), chunked(catalogue, at, at.inputs);
-    failures.add(at, differ(chunked.values(), whole.values(), rounding_factor(at, 4)));
-    const std::vector<Tensor> gradients = at.constant() ? std::vector<Tensor>() : chunked.gradients();
-    if (!at.constant()) {
-      if (const auto what = differ(gradients, whole.gradients(), rounding_factor(at, 16))) failures.add(at, "gradients: " + *what);
-    }
-    const ExecutorScope executor_scope(parallel);
-    const Recorded threaded(catalogue, at, at.inputs);
-    if (!all_same_bits(threaded.values(), chunked.values())) failures.add(at, std::string("three threads give other bits than one"));
-    if (!at.constant() && !all_same_bits(threaded.gradients(), gradients)) failures.add(at, std::string("three threads give gradients of other bits than one"));
-  }).take();
+  return for_each_case(catalogue,
+                       [&](const Case& at, Failures& failures) {
+                         if (at.batch() <= chunk_size(at.batch()) || !contradiction(at).empty()) return;
+                         const KernelScope scope(choice_of(at));
+                         const Recorded whole(catalogue, at, at.inputs, false), chunked(catalogue, at, at.inputs);
+                         failures.add(at, differ(chunked.values(), whole.values(), rounding_factor(at, 4)));
+                         const std::vector<Tensor> gradients = at.constant() ? std::vector<Tensor>() : chunked.gradients();
+                         if (!at.constant()) {
+                           if (const auto what = differ(gradients, whole.gradients(), rounding_factor(at, 16)))
+                             failures.add(at, "gradients: " + *what);
+                         }
+                         const ExecutorScope executor_scope(parallel);
+                         const Recorded threaded(catalogue, at, at.inputs);
+                         if (!all_same_bits(threaded.values(), chunked.values()))
+                           failures.add(at, std::string("three threads give other bits than one"));
+                         if (!at.constant() && !all_same_bits(threaded.gradients(), gradients))
+                           failures.add(at, std::string("three threads give gradients of other bits than one"));
+                       })
+      .take();
 }
 
 TableResult check_refusals(const Catalogue& catalogue) {
@@ -168,7 +180,9 @@ TableResult check_refusals(const Catalogue& catalogue) {
       std::vector<DType> reached;
       for (Index number = 0; number < static_cast<Index>(samples.size()); ++number) {
         for (const DType dtype : {DType::f32, DType::f64}) {
-          const Case at{op, samples[static_cast<std::size_t>(number)], number, kernel, dtype, sample_tensors(op, samples, number, {table_seed, dtype})};
+          const Case at{op,     samples[static_cast<std::size_t>(number)],
+                        number, kernel,
+                        dtype,  sample_tensors(op, samples, number, {table_seed, dtype})};
           const std::vector<Spec> specs = at.specs();
           const DType deciding = deciding_dtype(specs, op.shapes({at.sample.attributes, specs}));
           const std::string reason = refusal_of(kernel, at.sample.attributes, specs, deciding);
@@ -184,8 +198,10 @@ TableResult check_refusals(const Catalogue& catalogue) {
           } catch (const Error& error) {
             message = error.what();
           }
-          const bool takes_dtype = kernel.dtypes.empty() || std::find(kernel.dtypes.begin(), kernel.dtypes.end(), deciding) != kernel.dtypes.end();
-          const std::string wanted = takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs}) : std::string(name(deciding));
+          const bool takes_dtype =
+              kernel.dtypes.empty() || std::find(kernel.dtypes.begin(), kernel.dtypes.end(), deciding) != kernel.dtypes.end();
+          const std::string wanted =
+              takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs}) : std::string(name(deciding));
           if (message.find(wanted) == std::string::npos) {
             failures.add(at, "refuses because " + reason + ", but the error is: " + message);
           }

@@ -109,16 +109,16 @@ TEST_CASE("the table finds a batch rule that is not what the kernel does") {
                 }
               })).failures.empty());
   const auto mixing = faulty(and_then([](const KernelCall& call) {  // a value that depends on the other images
-    if (double* const y = doubles(call.output(0)); y != nullptr && call.output(0).elements() > 0) y[0] += static_cast<double>(call.output(0).elements());
+    if (double* const y = doubles(call.output(0)); y != nullptr && call.output(0).elements() > 0)
+      y[0] += static_cast<double>(call.output(0).elements());
   }));
   CHECK_FALSE(test::check_batch_rule(mixing).failures.empty());
   CHECK_FALSE(test::check_executor(mixing).failures.empty());
 }
 
 TEST_CASE("the table finds a gradient that is wrong, not linear, or not the adjoint") {
-  const auto doubled = faulty([](Op& op) {
-    op.vjp = [vjp = op.vjp](const VjpCall& call) { return std::vector<Var>{vjp(call)[0] * 2.0}; };
-  });
+  const auto doubled =
+      faulty([](Op& op) { op.vjp = [vjp = op.vjp](const VjpCall& call) { return std::vector<Var>{vjp(call)[0] * 2.0}; }; });
   CHECK_FALSE(test::check_slopes(doubled).failures.empty());
   const auto linear = faulty([](Op& op) { op.smoothness = Op::Smoothness::multilinear; });
   CHECK_FALSE(test::check_slopes(linear).failures.empty());
@@ -130,7 +130,7 @@ TEST_CASE("the table finds a gradient that is wrong, not linear, or not the adjo
 TEST_CASE("the table finds a kernel that no sample reaches and a refusal that is not reported") {
   const auto unreached = faulty([](Op& op) { op.kernels[1].refuse = [](const OpQuery&) { return std::string("never on a Monday"); }; });
   const TableResult result = test::check_refusals(unreached);
-  CHECK(result.cases == 2);           // kernels
+  CHECK(result.cases == 2);            // kernels
   CHECK(result.failures.size() == 3);  // f32, f64, and at all
   const auto single = faulty([](Op& op) { op.kernels[1].dtypes = {DType::f32}; });
   CHECK(test::check_refusals(single).failures.empty());

@@ -86,7 +86,7 @@ TEST_CASE("a declaring tape gives shapes and no values") {
 TEST_CASE("shapes and dtypes that do not fit name the op, the place and the inputs") {
   Tape tape;
   const Var a = tape.variable(Tensor::zeros({2, 3}, DType::f64), "a"), b = tape.variable(Tensor::zeros({4}, DType::f64), "b");
-  const std::string shapes = message_of([&] { a * b; });
+  const std::string shapes = message_of([&] { a* b; });
   for (const char* part : {"[multiply", "tape_test.cpp:", "(2,3) from 'a'", "(4) from 'b'"}) CHECK_MESSAGE(contains(shapes, part), shapes);
   const std::string dtypes = message_of([&] { a + tape.variable(Tensor::zeros({2, 3}), "c"); });
   for (const char* part : {"[add", "f64", "f32", "'c'"}) CHECK_MESSAGE(contains(dtypes, part), dtypes);

@@ -221,8 +221,10 @@ TEST_CASE("a loss that is not finite stops with the node and the batch, and the 
 TEST_CASE("bad sizes are refused with what was wanted and what came") {
   CHECK_THROWS_WITH_AS(Trainer(MnistCnn{}, Adam{}, options(0)), doctest::Contains("wanted a batch of at least 1, got 0"), Error);
   Trainer trainer(MnistCnn{}, Adam{}, options());
-  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 100000}), doctest::Contains("wanted 100000 examples, the set MNIST has 2000"), Error);
-  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 10, .validation = 10}), doctest::Contains("fewer validation images"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 100000}),
+                       doctest::Contains("wanted 100000 examples, the set MNIST has 2000"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = 1, .examples = 10, .validation = 10}), doctest::Contains("fewer validation images"),
+                       Error);
   CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("[conv2d 'conv1'"), Error);
   CHECK_THROWS_WITH_AS(Model(MnistCnn{}, {3, 28, 28}), doctest::Contains("wanted input (N,1,H,W), got (2,3,28,28) from 'image'"), Error);
 }
@@ -241,7 +243,11 @@ TEST_CASE("several threads run one model at once, and an exception crosses the p
   CHECK(equal == 4);
 
   const auto executor = tbb_executor(2);
-  CHECK_THROWS_WITH_AS(executor->run(16, [](Index task, int) { if (task == 7) throw Error("task 7"); }), "task 7", Error);
+  CHECK_THROWS_WITH_AS(executor->run(16,
+                                     [](Index task, int) {
+                                       if (task == 7) throw Error("task 7");
+                                     }),
+                       "task 7", Error);
 }
 
 TEST_CASE("schedules") {
@@ -268,10 +274,14 @@ TEST_CASE("numbers that no training can use are refused") {
   chosen.rate_groups = {{"conv", -1.0}};
   refuses("a rate factor of at least 0 for 'conv'", Adam{}, chosen);
   Trainer trainer(MnistCnn{}, Adam{}, options());
-  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = std::numeric_limits<Index>::max()}), doctest::Contains("of at most 2147483648"), Error);
-  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.patience = 1}), doctest::Contains("wanted validation images for patience or keep_best"), Error);
-  CHECK_THROWS_WITH_AS(Linear("l", {.in = 1, .out = Index{1} << 40}), doctest::Contains("[linear 'l'] wanted out in [1,2147483648]"), Error);
-  CHECK_THROWS_WITH_AS(Conv2d("c", {.in = 1, .out = 1 << 30, .size = 1 << 30}), doctest::Contains("[conv2d 'c'] wanted at most 2^40 weights"), Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.epochs = std::numeric_limits<Index>::max()}), doctest::Contains("of at most 2147483648"),
+                       Error);
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), {.patience = 1}), doctest::Contains("wanted validation images for patience or keep_best"),
+                       Error);
+  CHECK_THROWS_WITH_AS(Linear("l", {.in = 1, .out = Index{1} << 40}), doctest::Contains("[linear 'l'] wanted out in [1,2147483648]"),
+                       Error);
+  CHECK_THROWS_WITH_AS(Conv2d("c", {.in = 1, .out = 1 << 30, .size = 1 << 30}),
+                       doctest::Contains("[conv2d 'c'] wanted at most 2^40 weights"), Error);
   CHECK_THROWS_WITH_AS(digits().slice(1, std::numeric_limits<Index>::max()), doctest::Contains("of a set of 2000"), Error);
   const Index beyond[] = {0, 2000};
   CHECK_THROWS_WITH_AS(digits().gather(beyond, 2), doctest::Contains("wanted positions in [0,2000), got 2000"), Error);
@@ -289,7 +299,8 @@ TEST_CASE("a training resumes on its own data only") {
   other.labels.mutable_view().write<std::int32_t>()[1999] ^= 1;
   Trainer resumed(MnistCnn{}, Adam::report(), options());
   resumed.resume(path);
-  CHECK_THROWS_WITH_AS(resumed.fit(other, steps(1)), doctest::Contains("wanted the data of the resumed training, MNIST (2000 images, hash "), Error);
+  CHECK_THROWS_WITH_AS(resumed.fit(other, steps(1)),
+                       doctest::Contains("wanted the data of the resumed training, MNIST (2000 images, hash "), Error);
   CHECK(resumed.steps() == 1);
   CHECK(resumed.fit(digits(), steps(1)).steps == 1);
 }

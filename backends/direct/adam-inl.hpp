@@ -20,13 +20,19 @@ struct AdamConstants {
 };
 
 inline AdamConstants adam_constants(const AdamStep& s) {
-  return {static_cast<float>(s.beta1), static_cast<float>(s.beta2), static_cast<float>(1.0 - s.beta1), static_cast<float>(1.0 - s.beta2),
-          s.rate / s.correction1,      1.0f / std::sqrt(s.correction2), s.epsilon,                     s.rate * s.decay};
+  return {static_cast<float>(s.beta1),
+          static_cast<float>(s.beta2),
+          static_cast<float>(1.0 - s.beta1),
+          static_cast<float>(1.0 - s.beta2),
+          s.rate / s.correction1,
+          1.0f / std::sqrt(s.correction2),
+          s.epsilon,
+          s.rate * s.decay};
 }
 
 // Any cut of a run gives the same bits: the last elements go through the same instructions, in part of a vector.
-HWY_INLINE void adam_run(const AdamConstants& c, std::size_t count, const float* HWY_RESTRICT gradient, float* HWY_RESTRICT p, float* HWY_RESTRICT m,
-                         float* HWY_RESTRICT v) {
+HWY_INLINE void adam_run(const AdamConstants& c, std::size_t count, const float* HWY_RESTRICT gradient, float* HWY_RESTRICT p,
+                         float* HWY_RESTRICT m, float* HWY_RESTRICT v) {
   const D d;
   const V beta1 = hn::Set(d, c.beta1), beta2 = hn::Set(d, c.beta2), rest1 = hn::Set(d, c.rest1), rest2 = hn::Set(d, c.rest2);
   const V step = hn::Set(d, c.step), root = hn::Set(d, c.root), epsilon = hn::Set(d, c.epsilon), decay = hn::Set(d, c.decay);

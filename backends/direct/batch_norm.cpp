@@ -78,7 +78,8 @@ struct MakeData {
 
 // totals[s][c], over all images, for the channels of the runs from `first` on.
 template <int sums, class Make>
-void sum_images(const ChannelRuns& runs, Index images, Index first, Index last, const float* a, const float* b, const Make& make, double (*totals)[8]) {
+void sum_images(const ChannelRuns& runs, Index images, Index first, Index last, const float* a, const float* b, const Make& make,
+                double (*totals)[8]) {
   for (Index n = 0; n < images; ++n) {
     const Index at = runs.offset(n, first);
     sum_run<sums>(runs.width(), runs.length(first, last), a + at, b + at, make, totals);
@@ -86,15 +87,16 @@ void sum_images(const ChannelRuns& runs, Index images, Index first, Index last, 
 }
 
 template <class Make>
-void map_images(const ChannelRuns& runs, Index images, Index first, Index last, const float* a, const float* b, const Make& make, float* out) {
+void map_images(const ChannelRuns& runs, Index images, Index first, Index last, const float* a, const float* b, const Make& make,
+                float* out) {
   for (Index n = 0; n < images; ++n) {
     const Index at = runs.offset(n, first);
     map_run(runs.width(), runs.length(first, last), a + at, b + at, out + at, make);
   }
 }
 
-void batch_norm_work(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* beta, bool relu, float* y,
-                     float* mean, float* variance) {
+void batch_norm_work(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* beta, bool relu,
+                     float* y, float* mean, float* variance) {
   const ChannelRuns runs{size.layout, size.channels, size.pixels};
   const double count = static_cast<double>(size.images * size.pixels);
   for (Index c = first; c < last; c += runs.width()) {
@@ -156,8 +158,8 @@ void batch_norm(const BatchNorm& size, Index first, Index last, const float* x, 
   works[target_index()](size, first, last, x, gamma, beta, relu, y, mean, variance);
 }
 
-void batch_norm_data(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* mean, const float* variance,
-                     const float* dy, float* dx, float* dgamma, float* dbeta) {
+void batch_norm_data(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* mean,
+                     const float* variance, const float* dy, float* dx, float* dgamma, float* dbeta) {
   data_works[target_index()](size, first, last, x, gamma, mean, variance, dy, dx, dgamma, dbeta);
 }
 

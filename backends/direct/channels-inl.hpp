@@ -20,9 +20,7 @@ struct ChannelRuns {
   Index offset(Index image, Index first) const {
     return layout == Layout::nhwc8 ? (image * ((channels + 7) / 8 * 8) + first) * pixels : (image * channels + first) * pixels;
   }
-  Index length(Index first, Index last) const {
-    return layout == Layout::nhwc8 ? 8 * pixels : count(first, last) * pixels;
-  }
+  Index length(Index first, Index last) const { return layout == Layout::nhwc8 ? 8 * pixels : count(first, last) * pixels; }
 };
 
 // Numbers of the `count` channels of a run, one each, repeated in their turns as far as the widest vector reaches; 0 for channels beyond.
@@ -78,9 +76,7 @@ HWY_INLINE void sum_run(Index width, Index length, const float* a, const float* 
     const auto f = make(phase);
     for (Index i = phase; i < length;) {
       V sum[sums][chains];
-      UNROLL for (int s = 0; s < sums; ++s) {
-        UNROLL for (int c = 0; c < chains; ++c) sum[s][c] = hn::Zero(d);
-      }
+      UNROLL for (int s = 0; s < sums; ++s) { UNROLL for (int c = 0; c < chains; ++c) sum[s][c] = hn::Zero(d); }
       const Index end = std::min(length, i + chains * terms * step);
       for (; i + (chains - 1) * step + lanes <= end; i += chains * step) {
         UNROLL for (int c = 0; c < chains; ++c) {

@@ -68,7 +68,8 @@ class DenseConv final : public Conv {
     for (const TilePass& pass : lowered_.passes)
       for (const FilterGroup& group : pass.groups) vectors = std::max(vectors, group.vectors);
     const Index filters = std::min(vectors * lanes_, planes_of(lowered_.filters) * plane_channels);
-    return fmt::format("{}, {} filters a tile{}{}", name_, filters, planar_ ? ", planar input" : "", lowered_.in.copied ? ", input copied" : "");
+    return fmt::format("{}, {} filters a tile{}{}", name_, filters, planar_ ? ", planar input" : "",
+                       lowered_.in.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return static_cast<Index>(lowered_.source.size()); }
   void pack(const float* w, float* packed) const override {
@@ -98,7 +99,8 @@ class DenseConv final : public Conv {
       float* const out = reorders_out_ ? call.workspace + out_at_ : final_out;
       float* const scratch_positions = call.workspace + positions_at_;
       if (task_.pool) {
-        std::int32_t* const positions = reorders_out_ && final_positions != nullptr ? reinterpret_cast<std::int32_t*>(scratch_positions) : final_positions;
+        std::int32_t* const positions =
+            reorders_out_ && final_positions != nullptr ? reinterpret_cast<std::int32_t*>(scratch_positions) : final_positions;
         run_pooled(frame, call.workspace + ring_at_, out, positions);
       } else {
         run_rows(frame, out);
@@ -139,7 +141,8 @@ class DenseConv final : public Conv {
   void need_rows(Frame& frame, const TilePass& pass, Index last_row) const {
     const TileInput& in = lowered_.in;
     if (!in.copied) return;
-    const Index end = std::min(in.rows, last_row * in_stride() + pass.first_tap + std::max<Index>(0, (pass.tap_rows - 1) * pass.tap_step) + 1);
+    const Index end =
+        std::min(in.rows, last_row * in_stride() + pass.first_tap + std::max<Index>(0, (pass.tap_rows - 1) * pass.tap_step) + 1);
     if (frame.gathered >= end) return;
     in.gather(frame.image, frame.buffer, frame.gathered, end);
     frame.gathered = end;
@@ -152,7 +155,8 @@ class DenseConv final : public Conv {
     const TileInput& in = lowered_.in;
     const Index first = y * in_stride() + pass.first_tap, step = pass.tap_step;
     const auto rows_before = [&](Index end) { return std::clamp<Index>(end <= 0 ? 0 : (end + step - 1) / step, 0, pass.tap_rows); };
-    const Index low = rows_before(in.top - first - (group.rows - 1) * in_stride()), high = std::max(low, rows_before(in.top + in.height - first));
+    const Index low = rows_before(in.top - first - (group.rows - 1) * in_stride()),
+                high = std::max(low, rows_before(in.top + in.height - first));
     const bool more = &stage != &group.stages.front(), last = &stage == &group.stages.back();
     TileCall call{};
     call.first = stage.segments.data() + low * stage.segments_per_row;

@@ -228,7 +228,8 @@ class DepthwiseConv final : public Conv {
         image = buffer;
       }
       if (weight) {
-        for (Index p = 0; p < planes(); ++p) add_plane(image + p * in.plane, call.y + n * y_floats + p * shape_.out_plane(), call.out + p * plane_sums());
+        for (Index p = 0; p < planes(); ++p)
+          add_plane(image + p * in.plane, call.y + n * y_floats + p * shape_.out_plane(), call.out + p * plane_sums());
       } else {
         float* const out = call.out + n * y_floats;
         for (Index p = 0; p < planes(); ++p) run_plane(call, p, image + p * in.plane, out + p * shape_.out_plane());
@@ -245,7 +246,8 @@ class DepthwiseConv final : public Conv {
   void run_plane(const ConvCall& call, Index p, const float* in, float* out) const {
     const Index stride = direction_ == ConvTask::Direction::data ? 1 : task_.geometry.stride_height;
     float bias[plane_channels] = {};
-    for (Index l = 0; task_.bias && l < plane_channels && p * plane_channels + l < task_.geometry.channels; ++l) bias[l] = call.bias[p * plane_channels + l];
+    for (Index l = 0; task_.bias && l < plane_channels && p * plane_channels + l < task_.geometry.channels; ++l)
+      bias[l] = call.bias[p * plane_channels + l];
     DepthRow row{};
     row.bias = bias, row.mask = mask_.data() + p * plane_channels;
     row.pixel = shape_.step_width * plane_channels;
@@ -267,7 +269,8 @@ class DepthwiseConv final : public Conv {
 
   void add_plane(const float* in, const float* y, float* sums) const {
     const Index stride = task_.geometry.stride_height;
-    functions_.sums({in, y, offsets_.data(), taps(), shape_.out_height, shape_.out_width, stride * shape_.in.pitch, shape_.out_width * plane_channels, sums});
+    functions_.sums({in, y, offsets_.data(), taps(), shape_.out_height, shape_.out_width, stride * shape_.in.pitch,
+                     shape_.out_width * plane_channels, sums});
   }
 
   ConvTask task_;

@@ -43,7 +43,8 @@ class GroupedConv final : public Conv {
   void finish(const float* partial, float* w, float* bias) const override {
     const ConvGeometry& g = task_.geometry;
     for (Index i = 0; i < g.groups; ++i)
-      inner_->finish(partial + i * inner_->partial_floats(), w + i * filter_floats(), bias != nullptr ? bias + i * g.group_filters() : nullptr);
+      inner_->finish(partial + i * inner_->partial_floats(), w + i * filter_floats(),
+                     bias != nullptr ? bias + i * g.group_filters() : nullptr);
   }
 
   void run(const ConvCall& call) const override {

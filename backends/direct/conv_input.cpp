@@ -7,8 +7,8 @@
 namespace wengert::direct {
 namespace {
 
-constexpr Index slack = 16;    // between planes, so that they do not share the cache's sets
-constexpr Index overread = 64; // behind the last plane
+constexpr Index slack = 16;     // between planes, so that they do not share the cache's sets
+constexpr Index overread = 64;  // behind the last plane
 
 }  // namespace
 

@@ -61,7 +61,8 @@ using Runs = std::vector<std::vector<Tap>>;
 std::vector<Index> widths_of(const Runs& runs) {
   std::vector<Index> widths;
   for (const auto& run : runs)
-    if (std::find(widths.begin(), widths.end(), static_cast<Index>(run.size())) == widths.end()) widths.push_back(static_cast<Index>(run.size()));
+    if (std::find(widths.begin(), widths.end(), static_cast<Index>(run.size())) == widths.end())
+      widths.push_back(static_cast<Index>(run.size()));
   if (widths.empty()) widths.push_back(1);  // nothing to add: the outputs are the bias
   return widths;
 }
@@ -103,8 +104,8 @@ std::vector<FilterGroup> group_filters(const TileSet& set, const TilePass& pass,
 // The plain weight's index of (output channel, input channel, ky, kx).
 using WeightAt = std::function<Index(Index, Index, Index, Index)>;
 
-void fill_group(const TileSet& set, const TilePass& pass, const Runs& runs, const std::vector<Index>& widths, const WeightAt& weight, Lowered& to,
-                FilterGroup& group) {
+void fill_group(const TileSet& set, const TilePass& pass, const Runs& runs, const std::vector<Index>& widths, const WeightAt& weight,
+                Lowered& to, FilterGroup& group) {
   const Index lanes = set.lanes;
   const auto filter_at = [&](Index vector, Index lane) {
     return group.first + (group.use == LaneUse::plain ? vector * lanes + lane : lane / 2);
@@ -165,8 +166,8 @@ void fill_passes(Lowered& to, const WeightAt& weight) {
 
 // A 1x1 convolution sees its pixels as rows as the tiles like them.
 bool reshapes(const ConvGeometry& g) {
-  return g.kernel_height * g.kernel_width * g.stride_height * g.stride_width == 1 && g.pad_top + g.pad_left == 0 && g.out_height == g.height &&
-         g.out_width == g.width;
+  return g.kernel_height * g.kernel_width * g.stride_height * g.stride_width == 1 && g.pad_top + g.pad_left == 0 &&
+         g.out_height == g.height && g.out_width == g.width;
 }
 
 Index wide_row(Index pixels) {

@@ -61,7 +61,8 @@ class OnePixelConv final : public Conv {
     product.out = x;
     for (Index n = 0; n < call.images; n += images_at_once) {
       const Index count = std::min(images_at_once, call.images - n);
-      if (count < images_at_once) std::memset(y, 0, static_cast<std::size_t>(planes_of(g.filters) * images_at_once * plane_channels) * sizeof(float));
+      if (count < images_at_once)
+        std::memset(y, 0, static_cast<std::size_t>(planes_of(g.filters) * images_at_once * plane_channels) * sizeof(float));
       for (Index i = 0; i < count; ++i)
         for (Index p = 0; p < planes_of(g.filters); ++p)
           copy_pixel(call.y + (n + i) * y_image + p * plane_channels, y + (p * images_at_once + i) * plane_channels);
@@ -101,8 +102,8 @@ class OnePixelConv final : public Conv {
     for (Index filter = 0; filter < g.filters; ++filter)
       for (Index c = 0; c < g.channels; ++c)
         for (Index t = 0; t < taps; ++t)
-          numbers[static_cast<std::size_t>(((filter * planes_of(g.channels) + c / plane_channels) * taps + t) * plane_channels + c % plane_channels)] =
-              static_cast<float>(++number);
+          numbers[static_cast<std::size_t>(((filter * planes_of(g.channels) + c / plane_channels) * taps + t) * plane_channels +
+                                           c % plane_channels)] = static_cast<float>(++number);
     inner_->pack(numbers.data(), packed.data());
     for (const float found : packed) source_.push_back(static_cast<std::int32_t>(found) - 1);
   }

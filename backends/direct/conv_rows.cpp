@@ -78,8 +78,10 @@ HWY_INLINE void transpose(V4 (&v)[4]) {
   const hn::Repartition<double, D4> wide;
   const V4 a = hn::InterleaveLower(D4(), v[0], v[1]), b = hn::InterleaveUpper(D4(), v[0], v[1]);
   const V4 c = hn::InterleaveLower(D4(), v[2], v[3]), e = hn::InterleaveUpper(D4(), v[2], v[3]);
-  const auto low = [&](V4 x, V4 y) HWY_ATTR { return hn::BitCast(D4(), hn::InterleaveLower(wide, hn::BitCast(wide, x), hn::BitCast(wide, y))); };
-  const auto high = [&](V4 x, V4 y) HWY_ATTR { return hn::BitCast(D4(), hn::InterleaveUpper(wide, hn::BitCast(wide, x), hn::BitCast(wide, y))); };
+  const auto low = [&](V4 x, V4 y)
+                       HWY_ATTR { return hn::BitCast(D4(), hn::InterleaveLower(wide, hn::BitCast(wide, x), hn::BitCast(wide, y))); };
+  const auto high = [&](V4 x, V4 y)
+                        HWY_ATTR { return hn::BitCast(D4(), hn::InterleaveUpper(wide, hn::BitCast(wide, x), hn::BitCast(wide, y))); };
   v[0] = low(a, c), v[1] = high(a, c), v[2] = low(b, e), v[3] = high(b, e);
 }
 

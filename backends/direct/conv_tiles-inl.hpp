@@ -46,7 +46,9 @@ HWY_INLINE void store_parts(Vec v, float* lower, [[maybe_unused]] float* upper) 
   }
 }
 
-HWY_INLINE float* output(const TileCall& a, int channel, int pixel) { return a.out + channel / 8 * a.plane + channel % 8 + pixel * a.pixel; }
+HWY_INLINE float* output(const TileCall& a, int channel, int pixel) {
+  return a.out + channel / 8 * a.plane + channel % 8 + pixel * a.pixel;
+}
 
 // What the output holds of earlier stages, as the sums hold it.
 template <LaneUse use, class Tag>
@@ -56,7 +58,8 @@ HWY_INLINE V load_output(Tag d, const TileCall& a, int channel, int pixel) {
     return load_parts(d, out, out + a.plane);
   } else {
     const hn::Repartition<std::uint64_t, Tag> pairs;
-    const auto lanes_of = [&](const float* p) HWY_ATTR { return hn::PromoteTo(pairs, hn::BitCast(hn::RebindToUnsigned<D8>(), hn::LoadU(D8(), p))); };
+    const auto lanes_of = [&](const float* p)
+                              HWY_ATTR { return hn::PromoteTo(pairs, hn::BitCast(hn::RebindToUnsigned<D8>(), hn::LoadU(D8(), p))); };
     const auto even = lanes_of(out);
     if constexpr (use == LaneUse::channel_pairs) return hn::BitCast(d, even);
     else return a.second ? hn::BitCast(d, hn::Or(even, hn::ShiftLeft<32>(lanes_of(out + a.row)))) : hn::BitCast(d, even);

@@ -82,7 +82,8 @@ void add_band(const Band& band) {
         for (int x = 0; x < at_once + taps - 1; ++x) {
           UNROLL
           for (int c = 0; c < channels; ++c) {
-            const V q = spread<use>(p + x * in_pixel + (in_pixel == plane_channels ? c * (use == LaneUse::plain ? 1 : 2) : c * band.channel));
+            const V q =
+                spread<use>(p + x * in_pixel + (in_pixel == plane_channels ? c * (use == LaneUse::plain ? 1 : 2) : c * band.channel));
             UNROLL
             for (int t = 0; t < taps; ++t)
               if (x - t >= 0 && x - t < at_once) sum[(c * rows + r) * taps + t] = hn::MulAdd(q, g[x - t], sum[(c * rows + r) * taps + t]);
@@ -102,7 +103,8 @@ void add_band(const Band& band) {
         for (int t = 0; t < taps; ++t) {
           UNROLL
           for (int c = 0; c < channels; ++c) {
-            const V q = spread<use>(p + t * in_pixel + (in_pixel == plane_channels ? c * (use == LaneUse::plain ? 1 : 2) : c * band.channel));
+            const V q =
+                spread<use>(p + t * in_pixel + (in_pixel == plane_channels ? c * (use == LaneUse::plain ? 1 : 2) : c * band.channel));
             sum[(c * rows + r) * taps + t] = hn::MulAdd(q, g, sum[(c * rows + r) * taps + t]);
           }
         }
@@ -120,7 +122,7 @@ void add_band(const Band& band) {
 }
 
 template <int taps, int rows, int channels, LaneUse use, int in_pixel>
-constexpr bool fits = channels * rows * taps + 5 <= registers || rows * channels == 1;
+constexpr bool fits = channels* rows* taps + 5 <= registers || rows* channels == 1;
 
 template <int taps, int rows, LaneUse use, int in_pixel>
 AddBand pick_channels(Index channels) {
@@ -131,7 +133,8 @@ AddBand pick_channels(Index channels) {
   if (channels == 4)
     if constexpr (fits<taps, rows, 4, use, in_pixel>) return &add_band<taps, rows, 4, use, in_pixel>;
   if (channels == 8)
-    if constexpr (fits<taps, rows, 8, use, in_pixel> && use == LaneUse::plain && in_pixel == plane_channels) return &add_band<taps, rows, 8, use, in_pixel>;
+    if constexpr (fits<taps, rows, 8, use, in_pixel> && use == LaneUse::plain && in_pixel == plane_channels)
+      return &add_band<taps, rows, 8, use, in_pixel>;
   return nullptr;
 }
 template <int taps, LaneUse use, int in_pixel>
@@ -268,8 +271,8 @@ class WeightConv final : public Conv {
 
   std::string describe() const override {
     const Index filters = std::min(functions_.lanes, planes_of(task_.geometry.filters) * plane_channels);
-    return fmt::format("{}, {} filters, {} channels a tile{}{}", name_, filters, groups_.front().pieces.front().channels, planar_ ? ", planar input" : "",
-                       in_.copied ? ", input copied" : "");
+    return fmt::format("{}, {} filters, {} channels a tile{}{}", name_, filters, groups_.front().pieces.front().channels,
+                       planar_ ? ", planar input" : "", in_.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return 0; }
   void pack(const float*, float*) const override {}
@@ -284,7 +287,8 @@ class WeightConv final : public Conv {
       const LaneUse use = groups_[static_cast<std::size_t>(group)].use;
       const Index lane = (filter - group * lanes) * (use == LaneUse::plain ? 1 : 2);
       for (Index c = 0; c < g.channels; ++c) {
-        const Index unit = use == LaneUse::channel_pairs ? c % per_plane / 2 : c % per_plane, parity = use == LaneUse::channel_pairs ? c % 2 : 0;
+        const Index unit = use == LaneUse::channel_pairs ? c % per_plane / 2 : c % per_plane,
+                    parity = use == LaneUse::channel_pairs ? c % 2 : 0;
         const float* const from = partial + group_at(group, c / per_plane) + unit * taps_ * lanes + lane + parity;
         float* const to = w + (filter * g.channels + c) * taps_;
         for (Index t = 0; t < taps_; ++t) {
@@ -368,7 +372,8 @@ class WeightConv final : public Conv {
             if (channels <= units(group.use) && functions_.pick(kind) != nullptr) break;
           }
         const Index first = tap_at_[static_cast<std::size_t>(ky * g.kernel_width + run.front().kx)];
-        group.pieces.push_back({in_.at(ky * g.dilation_height, run.front().x), first * functions_.lanes, kind.channels, functions_.pick(kind)});
+        group.pieces.push_back(
+            {in_.at(ky * g.dilation_height, run.front().x), first * functions_.lanes, kind.channels, functions_.pick(kind)});
         ky += kind.rows;
       }
     }
@@ -392,7 +397,11 @@ class WeightConv final : public Conv {
                                         spread + i * g.out_width * lanes, bias});
       } else {
         const bool both = group.first + plane_channels < planes_of(g.filters) * plane_channels;
-        functions_.spread(group.use, {from, group.use == LaneUse::channel_pairs ? from : both ? from + plane : nullptr, pixels, spread, bias});
+        functions_.spread(group.use, {from,
+                                      group.use == LaneUse::channel_pairs ? from
+                                      : both                              ? from + plane
+                                                                          : nullptr,
+                                      pixels, spread, bias});
       }
       from = spread;
       band.y_row = g.out_width * lanes;

@@ -151,9 +151,11 @@ namespace {
 const WinnerFunctions& winner_functions() {
   static constexpr const WinnerFunctions* each[] = {
 #if HWY_ARCH_X86
-      &N_AVX3::functions, &N_AVX2::functions, &N_SSE4::functions
+    &N_AVX3::functions,
+    &N_AVX2::functions,
+    &N_SSE4::functions
 #else
-      &N_NEON::functions
+    &N_NEON::functions
 #endif
   };
   return *each[target_index()];
@@ -178,7 +180,8 @@ class WinnersConv final : public Conv {
         name_(target()) {
     const ConvGeometry& g = task.geometry;
     for (Index i = 0; i < g.out_height; ++i)
-      for (Index j = 0; j < g.out_width; ++j) offsets_.push_back(static_cast<std::int32_t>(in_.at(i * g.stride_height, j * g.stride_width)));
+      for (Index j = 0; j < g.out_width; ++j)
+        offsets_.push_back(static_cast<std::int32_t>(in_.at(i * g.stride_height, j * g.stride_width)));
     // A filter row is one run of floats, unless dilation parts its taps.
     const bool runs = g.dilation_width == 1;
     const Index lanes = functions_->lanes, taps = runs ? g.kernel_width : 1;
@@ -199,8 +202,8 @@ class WinnersConv final : public Conv {
   }
 
   std::string describe() const override {
-    return fmt::format("{}, winners, {} x {} of the filter in registers{}", name_, parts_.front().rows, parts_.front().vectors * functions_->lanes,
-                       in_.copied ? ", input copied" : "");
+    return fmt::format("{}, winners, {} x {} of the filter in registers{}", name_, parts_.front().rows,
+                       parts_.front().vectors * functions_->lanes, in_.copied ? ", input copied" : "");
   }
   Index packed_floats() const override { return weight_ ? 0 : filters_floats(); }
   void pack(const float* w, float* packed) const override {
@@ -285,7 +288,8 @@ class WinnersConv final : public Conv {
   void clear_padding(float* image) const {
     const Index pixels = task_.geometry.height * task_.geometry.width, used = task_.geometry.channels % plane_channels;
     float* const plane = image + (in_.planes() - 1) * pixels * plane_channels;
-    for (Index i = 0; i < pixels; ++i) std::memset(plane + i * plane_channels + used, 0, static_cast<std::size_t>(plane_channels - used) * sizeof(float));
+    for (Index i = 0; i < pixels; ++i)
+      std::memset(plane + i * plane_channels + used, 0, static_cast<std::size_t>(plane_channels - used) * sizeof(float));
   }
 
   template <class Body>
@@ -298,7 +302,8 @@ class WinnersConv final : public Conv {
       for (Index c = 0; c < g.channels; ++c)
         for (Index r = 0; r < g.kernel_height; ++r)
           for (Index s = 0; s < g.kernel_width; ++s)
-            body(plain++, (filter * in_.planes() + c / per_plane) * filter_plane_ + r * filter_row_ + s * (runs ? in_.pixel : run_) + c % per_plane);
+            body(plain++,
+                 (filter * in_.planes() + c / per_plane) * filter_plane_ + r * filter_row_ + s * (runs ? in_.pixel : run_) + c % per_plane);
   }
 
   ConvTask task_;

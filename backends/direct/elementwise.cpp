@@ -26,28 +26,55 @@ void map(Index count, const float* a, const float* b, float* out, const F& f) {
   const D d;
   Index i = 0;
   for (; i + lanes <= count; i += lanes) hn::StoreU(f(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i);
-  if (const auto rest = static_cast<std::size_t>(count - i)) store_first(f(load_first(rest, a + i), load_first(rest, b + i)), rest, out + i);
+  if (const auto rest = static_cast<std::size_t>(count - i))
+    store_first(f(load_first(rest, a + i), load_first(rest, b + i)), rest, out + i);
 }
 
 // On x86 Max gives its second operand where one is NaN.
-struct Relu { HWY_INLINE V operator()(V a) const { return hn::Max(hn::Zero(D()), a); } };
-struct Negate { HWY_INLINE V operator()(V a) const { return hn::Neg(a); } };
-struct Exp { HWY_INLINE V operator()(V a) const { return exp_of(a); } };
-struct Log { HWY_INLINE V operator()(V a) const { return log_of(a); } };
-struct Sqrt { HWY_INLINE V operator()(V a) const { return hn::Sqrt(a); } };
-struct Tanh { HWY_INLINE V operator()(V a) const { return tanh_of(a); } };
-struct Sigmoid { HWY_INLINE V operator()(V a) const { return sigmoid_of(a); } };
+struct Relu {
+  HWY_INLINE V operator()(V a) const { return hn::Max(hn::Zero(D()), a); }
+};
+struct Negate {
+  HWY_INLINE V operator()(V a) const { return hn::Neg(a); }
+};
+struct Exp {
+  HWY_INLINE V operator()(V a) const { return exp_of(a); }
+};
+struct Log {
+  HWY_INLINE V operator()(V a) const { return log_of(a); }
+};
+struct Sqrt {
+  HWY_INLINE V operator()(V a) const { return hn::Sqrt(a); }
+};
+struct Tanh {
+  HWY_INLINE V operator()(V a) const { return tanh_of(a); }
+};
+struct Sigmoid {
+  HWY_INLINE V operator()(V a) const { return sigmoid_of(a); }
+};
 struct Affine {
   float scale, shift;
   HWY_INLINE V operator()(V a) const { return hn::MulAdd(hn::Set(D(), scale), a, hn::Set(D(), shift)); }
 };
 
-struct Add { HWY_INLINE V operator()(V a, V b) const { return hn::Add(a, b); } };
-struct Subtract { HWY_INLINE V operator()(V a, V b) const { return hn::Sub(a, b); } };
-struct Multiply { HWY_INLINE V operator()(V a, V b) const { return hn::Mul(a, b); } };
-struct Divide { HWY_INLINE V operator()(V a, V b) const { return hn::Div(a, b); } };
-struct Maximum { HWY_INLINE V operator()(V a, V b) const { return hn::IfThenElse(hn::IsNaN(b), b, hn::Max(b, a)); } };
-struct Gate { HWY_INLINE V operator()(V a, V b) const { return hn::IfThenZeroElse(hn::Le(b, hn::Zero(D())), a); } };
+struct Add {
+  HWY_INLINE V operator()(V a, V b) const { return hn::Add(a, b); }
+};
+struct Subtract {
+  HWY_INLINE V operator()(V a, V b) const { return hn::Sub(a, b); }
+};
+struct Multiply {
+  HWY_INLINE V operator()(V a, V b) const { return hn::Mul(a, b); }
+};
+struct Divide {
+  HWY_INLINE V operator()(V a, V b) const { return hn::Div(a, b); }
+};
+struct Maximum {
+  HWY_INLINE V operator()(V a, V b) const { return hn::IfThenElse(hn::IsNaN(b), b, hn::Max(b, a)); }
+};
+struct Gate {
+  HWY_INLINE V operator()(V a, V b) const { return hn::IfThenZeroElse(hn::Le(b, hn::Zero(D())), a); }
+};
 
 void unary_work(Unary f, Index count, const float* a, float* out) {
   switch (f) {
@@ -88,7 +115,9 @@ constexpr decltype(&HWY_NAMESPACE::affine_work) affine_works[] = WENGERT_EACH_TA
 
 void unary(Unary f, Index count, const float* a, float* out) { unary_works[target_index()](f, count, a, out); }
 void binary(Binary f, Index count, const float* a, const float* b, float* out) { binary_works[target_index()](f, count, a, b, out); }
-void affine(float scale, float shift, Index count, const float* a, float* out) { affine_works[target_index()](scale, shift, count, a, out); }
+void affine(float scale, float shift, Index count, const float* a, float* out) {
+  affine_works[target_index()](scale, shift, count, a, out);
+}
 
 bool keeps_zero(Unary f) { return f != Unary::exp && f != Unary::log && f != Unary::sigmoid; }
 bool keeps_zero(Binary f) { return f != Binary::divide; }

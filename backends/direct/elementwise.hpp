@@ -13,7 +13,11 @@ namespace wengert::direct {
 // tanh, sigmoid, exp, log 4 units in the last place.
 enum class Unary : std::uint8_t { relu, negate, exp, log, sqrt, tanh, sigmoid };
 enum class Binary : std::uint8_t {
-  add, subtract, multiply, divide, maximum,
+  add,
+  subtract,
+  multiply,
+  divide,
+  maximum,
   gate  // 0 where b <= 0, else a (also where b is NaN): the derivative of relu
 };
 void unary(Unary f, Index count, const float* a, float* out);
@@ -36,15 +40,16 @@ void max_pool(Layout layout, const PoolGeometry& g, Index images, const float* x
 // Its gradient, dense: x = 0, then x[position] += y.
 void max_pool_data(Layout layout, const PoolGeometry& g, Index images, const float* y, const std::int32_t* positions, float* x);
 // Its gradient behind a ReLU as winners: entries where not gate <= 0 (a NaN gate passes, as in op gate). All three inputs are pooled planes in `layout` (nchw or nhwc8).
-void winners(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const std::int32_t* positions, const float* gate, float* out);
+void winners(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const std::int32_t* positions,
+             const float* gate, float* out);
 void average_pool(Layout layout, const PoolGeometry& g, Index images, const float* x, float* y);
 void average_pool_data(Layout layout, const PoolGeometry& g, Index images, const float* y, float* x);
 
 // Rows of logits (rows, classes): losses (rows) = log sum exp - logit of the label, and gradient (rows, classes) = (softmax - one hot) * scale,
 // each unless null. `probabilities` in place of labels where labels is null: losses = sum p (log sum exp - logit), gradient = (softmax sum p - p) * scale;
 // where both are null, losses = log sum exp and gradient = softmax * scale. A label outside [0, classes) gives NaN in its row.
-void softmax_cross_entropy(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities, float scale, float* losses,
-                           float* gradient);
+void softmax_cross_entropy(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities,
+                           float scale, float* losses, float* gradient);
 
 // Batch norm of training over (images, channels, pixels), the channels [first, last) only: several workers share the channels. See ops/batch_norm.hpp
 // for the formulas; sums run over images in order. In nhwc8 `first` is a multiple of 8, and so is `last` unless it is `channels`.
@@ -56,7 +61,7 @@ struct BatchNorm {
 void batch_norm(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* beta, bool relu, float* y,
                 float* mean, float* variance);
 // Its gradients, from the mean and variance that it gave; dx may be null. Where ReLU came behind, dy is to be gated first.
-void batch_norm_data(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* mean, const float* variance,
-                     const float* dy, float* dx, float* dgamma, float* dbeta);
+void batch_norm_data(const BatchNorm& size, Index first, Index last, const float* x, const float* gamma, const float* mean,
+                     const float* variance, const float* dy, float* dx, float* dgamma, float* dbeta);
 
 }  // namespace wengert::direct

@@ -30,11 +30,13 @@
 #if HWY_ARCH_X86
 #define HWY_BASELINE_TARGETS HWY_SSE4
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
-#define WENGERT_EACH_TARGET(...) {N_AVX3::__VA_ARGS__, N_AVX2::__VA_ARGS__, N_SSE4::__VA_ARGS__}
+#define WENGERT_EACH_TARGET(...) \
+  { N_AVX3::__VA_ARGS__, N_AVX2::__VA_ARGS__, N_SSE4::__VA_ARGS__ }
 #else
 #define HWY_BASELINE_TARGETS HWY_NEON
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
-#define WENGERT_EACH_TARGET(...) {N_NEON::__VA_ARGS__}
+#define WENGERT_EACH_TARGET(...) \
+  { N_NEON::__VA_ARGS__ }
 #endif
 
 // Before a loop with constant bounds over an array of vectors: the array lives in registers only if every such loop is unrolled.

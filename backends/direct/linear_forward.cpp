@@ -100,7 +100,7 @@ void dots(const Tile& t) {
 
 // Few rows alone have too few sums to hide the latency of an addition: twice the outputs where they fit the registers.
 template <int R>
-constexpr int outputs_of = 2 * group * R + R + 1 <= registers ? 2 * group : group;
+constexpr int outputs_of = 2 * group* R + R + 1 <= registers ? 2 * group : group;
 
 template <int R = most_rows>
 void band(Index rows, const Linear& size, Tile t) {  // all outputs of `rows` rows; x stays in L1 while w streams past

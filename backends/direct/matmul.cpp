@@ -131,7 +131,8 @@ void weight(const Linear& size, const float* x, const float* y, Index first, Ind
   if (bias) column_sums(size, y, first, last, bias);
 }
 
-void weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m, float* v) {
+void weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m,
+                 float* v) {
   const AdamConstants constants = adam_constants(step);
   const Product gradient{last - first, size.rows, size.in, y + first, size.out, x, nullptr};
   product<true>(gradient, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
@@ -147,7 +148,8 @@ void multiply(Index rows, Index inner, Index columns, bool transpose_a, bool tra
   };
   if (!transpose_b && !transpose_a) product<false>({rows, inner, columns, a, inner, b, c}, nothing_more);
   else if (!transpose_b) product<true>({rows, inner, columns, a, rows, b, c}, nothing_more);
-  else if (transpose_a) product<false>({columns, inner, rows, b, inner, a, nullptr}, turn);  // c^T = b a: neither can be read along its rows for c
+  else if (transpose_a)
+    product<false>({columns, inner, rows, b, inner, a, nullptr}, turn);  // c^T = b a: neither can be read along its rows for c
   else linear_forward({rows, inner, columns}, a, b, nullptr, false, c);
 }
 
@@ -164,13 +166,16 @@ constexpr decltype(&HWY_NAMESPACE::weight_adam) weight_adams[] = WENGERT_EACH_TA
 constexpr decltype(&HWY_NAMESPACE::multiply) multiplies[] = WENGERT_EACH_TARGET(multiply);
 }  // namespace
 
-void linear_data(const Linear& size, const float* y, const float* w, const float* gate, float* x) { datas[target_index()](size, y, w, gate, x); }
+void linear_data(const Linear& size, const float* y, const float* w, const float* gate, float* x) {
+  datas[target_index()](size, y, w, gate, x);
+}
 
 void linear_weight(const Linear& size, const float* x, const float* y, Index first, Index last, float* w, float* bias) {
   weights[target_index()](size, x, y, first, last, w, bias);
 }
 
-void linear_weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m, float* v) {
+void linear_weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w,
+                        float* m, float* v) {
   weight_adams[target_index()](size, step, x, y, first, last, w, m, v);
 }
 

@@ -30,7 +30,8 @@ struct AdamStep {
 };
 void adam(const AdamStep& step, Index count, const float* gradient, float* p, float* m, float* v);
 // linear_weight and adam in one: the gradient never leaves the registers. w, m, v are (out, in), updated in place in rows [first, last).
-void linear_weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w, float* m, float* v);
+void linear_weight_adam(const Linear& size, const AdamStep& step, const float* x, const float* y, Index first, Index last, float* w,
+                        float* m, float* v);
 
 // One step of SGD: velocity = momentum velocity + (gradient + decay p), p -= rate velocity.
 void sgd(float rate, float momentum, float decay, Index count, const float* gradient, float* p, float* velocity);

@@ -18,7 +18,8 @@ void run_adam(const AdamStep& step, Index count, const float* gradient, float* p
   adam_run(adam_constants(step), static_cast<std::size_t>(count), gradient, p, m, v);
 }
 
-void run_sgd(float rate, float momentum, float decay, Index count, const float* HWY_RESTRICT gradient, float* HWY_RESTRICT p, float* HWY_RESTRICT velocity) {
+void run_sgd(float rate, float momentum, float decay, Index count, const float* HWY_RESTRICT gradient, float* HWY_RESTRICT p,
+             float* HWY_RESTRICT velocity) {
   const D d;
   const V by = hn::Set(d, rate), keep = hn::Set(d, momentum), pull = hn::Set(d, decay);
   const auto update = [&](V g, V& pi, V& vi) HWY_ATTR {

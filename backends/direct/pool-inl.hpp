@@ -26,7 +26,7 @@ struct PoolAxis {
     const Index fits = size + pad - window;
     return {first, fits < 0 ? first : std::clamp(fits / stride + 1, first, out)};
   }
-  bool apart() const { return stride >= window; }  // no element lies in two windows
+  bool apart() const { return stride >= window; }                                        // no element lies in two windows
   bool covered() const { return stride == window && pad == 0 && out * stride == size; }  // each lies in exactly one
 };
 

@@ -80,8 +80,8 @@ struct BlockMask {
 // One output, two where T has 16 lanes, from the window rows x columns of the first; `height` and `width` are its size where that is known
 // at compile time, else 0.
 template <template <class> class Reduction, class T, int height, int width>
-HWY_INLINE void reduce(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, const BlockMask& mask, Index lane, const Target& target,
-                       Index output) {
+HWY_INLINE void reduce(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, const BlockMask& mask, Index lane,
+                       const Target& target, Index output) {
   const T d;
   const hn::RebindToSigned<T> integers;
   const Index pitch = 8 * g.width, next = 8 * g.stride_width;
@@ -181,7 +181,8 @@ HWY_INLINE void reduce_neighbours(const PoolGeometry& g, const float* plane, con
   const auto element = [&](Index h, Index w) HWY_ATTR { return load_strided(plane + h * g.width + w, g.stride_width, count, end); };
   best.start(element(last_row, last_column), position_bits<D>(last_row * g.width + last_column));
   for (Index h = rows.last; h-- > rows.first;) {
-    for (Index w = h == last_row ? last_column : columns.last; w-- > columns.first;) best.take(element(h, w), position_bits<D>(h * g.width + w));
+    for (Index w = h == last_row ? last_column : columns.last; w-- > columns.first;)
+      best.take(element(h, w), position_bits<D>(h * g.width + w));
   }
   const auto n = static_cast<std::size_t>(count);
   store_first(target.clipped(d, best.result(share_of(g, rows, columns))), n, target.y + output);
@@ -208,14 +209,16 @@ void maximum_of(const PoolGeometry& g, const float* plane, Extent rows, Extent c
 float sum_of(const float* p, Index count) {
   if (count < lanes) return std::accumulate(p, p + count, 0.0f);
   V sum = hn::Zero(D());
-  for (Index i = 0; i < count; i += lanes) sum = hn::Add(sum, load_first(static_cast<std::size_t>(std::min<Index>(lanes, count - i)), p + i));
+  for (Index i = 0; i < count; i += lanes)
+    sum = hn::Add(sum, load_first(static_cast<std::size_t>(std::min<Index>(lanes, count - i)), p + i));
   return hn::GetLane(hn::SumOfLanes(D(), sum));
 }
 
 void average_of(const PoolGeometry& g, const float* plane, Extent rows, Extent columns, const Target& target, Index output) {
   float sum = 0;
   if (columns.size() == g.width) sum = sum_of(plane + rows.first * g.width, rows.size() * g.width);  // as in a global average
-  else for (Index h = rows.first; h < rows.last; ++h) sum += sum_of(plane + h * g.width + columns.first, columns.size());
+  else
+    for (Index h = rows.first; h < rows.last; ++h) sum += sum_of(plane + h * g.width + columns.first, columns.size());
   target.y[output] = sum * share_of(g, rows, columns);
 }
 

@@ -71,14 +71,15 @@ float expected_loss(Index classes, const float* row, const float* wanted, float 
   const D d;
   V total = hn::Zero(d);
   for_each_vector(classes, [&](Index c, std::size_t count) HWY_ATTR {
-    const V p = load_first(count, wanted + c), loss = hn::Sub(hn::Set(d, log_sum), hn::Sub(load_first(count, row + c), hn::Set(d, maximum)));
+    const V p = load_first(count, wanted + c),
+            loss = hn::Sub(hn::Set(d, log_sum), hn::Sub(load_first(count, row + c), hn::Set(d, maximum)));
     total = hn::Add(total, hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(p, loss)));
   });
   return hn::GetLane(hn::SumOfLanes(d, total));
 }
 
-void softmax_cross_entropy_work(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities, float scale,
-                                float* losses, float* gradient) {
+void softmax_cross_entropy_work(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities,
+                                float scale, float* losses, float* gradient) {
   constexpr Index block = 32;  // rows that share the logarithms' vectors
   const D d;
   for (Index first = 0; first < rows; first += block) {
@@ -89,8 +90,8 @@ void softmax_cross_entropy_work(Index rows, Index classes, const float* logits, 
       float* const of_row = gradient == nullptr ? nullptr : gradient + at;
       sum_row(classes, logits + at, of_row, maxima[r], sums[r]);
       if (gradient == nullptr) continue;
-      finish_gradient(classes, labels == nullptr ? nullptr : labels + first + r, labels == nullptr && probabilities != nullptr ? probabilities + at : nullptr,
-                      sums[r], scale, of_row);
+      finish_gradient(classes, labels == nullptr ? nullptr : labels + first + r,
+                      labels == nullptr && probabilities != nullptr ? probabilities + at : nullptr, sums[r], scale, of_row);
     }
     if (losses == nullptr) continue;
     for (Index r = 0; r < count; r += lanes) hn::Store(log_of(hn::Load(d, sums + r)), d, sums + r);
@@ -119,8 +120,8 @@ namespace {
 constexpr decltype(&HWY_NAMESPACE::softmax_cross_entropy_work) works[] = WENGERT_EACH_TARGET(softmax_cross_entropy_work);
 }  // namespace
 
-void softmax_cross_entropy(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities, float scale, float* losses,
-                           float* gradient) {
+void softmax_cross_entropy(Index rows, Index classes, const float* logits, const std::int32_t* labels, const float* probabilities,
+                           float scale, float* losses, float* gradient) {
   works[target_index()](rows, classes, logits, labels, probabilities, scale, losses, gradient);
 }
 

@@ -16,8 +16,10 @@
 namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 constexpr std::int64_t bit = HWY_TARGET;
-constexpr const char* target_name =
-    HWY_TARGET == HWY_AVX3 ? "AVX-512" : HWY_TARGET == HWY_AVX2 ? "AVX2" : HWY_TARGET == HWY_SSE4 ? "SSE4" : "NEON";
+constexpr const char* target_name = HWY_TARGET == HWY_AVX3   ? "AVX-512"
+                                    : HWY_TARGET == HWY_AVX2 ? "AVX2"
+                                    : HWY_TARGET == HWY_SSE4 ? "SSE4"
+                                                             : "NEON";
 }  // namespace
 }  // namespace wengert::direct::HWY_NAMESPACE
 
@@ -43,7 +45,8 @@ const Found& found() {
       made.names.emplace_back(names[i]);
       made.indices.push_back(static_cast<int>(i));
     }
-    if (made.names.empty()) fail(fmt::format("[direct] wanted a processor with {} or better, got one without", names[std::size(names) - 1]));
+    if (made.names.empty())
+      fail(fmt::format("[direct] wanted a processor with {} or better, got one without", names[std::size(names) - 1]));
     return made;
   }();
   return machine;
@@ -62,7 +65,8 @@ int target_index() { return found().indices[chosen().load(std::memory_order_rela
 
 void set_target(const std::string& name) {
   const auto at = std::find(targets().begin(), targets().end(), name);
-  if (at == targets().end()) fail(fmt::format("[direct] wanted a vector target that this machine has, got '{}'{}", name, suggestion(name, targets())));
+  if (at == targets().end())
+    fail(fmt::format("[direct] wanted a vector target that this machine has, got '{}'{}", name, suggestion(name, targets())));
   chosen() = static_cast<std::size_t>(at - targets().begin());
 }
 

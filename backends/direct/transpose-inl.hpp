@@ -18,8 +18,10 @@ using V8 = hn::Vec<D8>;
 HWY_INLINE void transpose4(V8 (&v)[4]) {
   const D8 d;
   const hn::Repartition<std::uint64_t, D8> pairs;
-  const auto lower01 = hn::BitCast(pairs, hn::InterleaveLower(d, v[0], v[1])), upper01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[0], v[1]));
-  const auto lower23 = hn::BitCast(pairs, hn::InterleaveLower(d, v[2], v[3])), upper23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[2], v[3]));
+  const auto lower01 = hn::BitCast(pairs, hn::InterleaveLower(d, v[0], v[1])),
+             upper01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[0], v[1]));
+  const auto lower23 = hn::BitCast(pairs, hn::InterleaveLower(d, v[2], v[3])),
+             upper23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[2], v[3]));
   v[0] = hn::BitCast(d, hn::InterleaveLower(pairs, lower01, lower23));
   v[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, lower01, lower23));
   v[2] = hn::BitCast(d, hn::InterleaveLower(pairs, upper01, upper23));

@@ -60,7 +60,8 @@ class Front {
     if constexpr (HWY_TARGET == HWY_AVX3) {
       return hn::CompressNot(v, shut_);
     } else if constexpr (hn::MaxLanes(T()) == 8) {
-      const auto lanes_to_take = hn::PromoteTo(hn::RebindToSigned<T>(), hn::Load(hn::Rebind<std::uint8_t, T>(), open_lanes<8, 1>.row[bits_]));
+      const auto lanes_to_take =
+          hn::PromoteTo(hn::RebindToSigned<T>(), hn::Load(hn::Rebind<std::uint8_t, T>(), open_lanes<8, 1>.row[bits_]));
       return hn::TableLookupLanes(v, hn::IndicesFromVec(T(), lanes_to_take));
     } else {
       const hn::Repartition<std::uint8_t, T> bytes;
@@ -132,8 +133,8 @@ void append_block(Index channels, Index pixels, const float* y, const float* pos
   }
 }
 
-void winners_work(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const float* positions, const float* gate,
-                  float* out) {
+void winners_work(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const float* positions,
+                  const float* gate, float* out) {
   const Index width = layout == Layout::nhwc8 ? 8 : 1;  // channels a run of memory
   for (Index n = 0; n < images; ++n, out += to.entries()) {
     auto* const counts = reinterpret_cast<std::int32_t*>(out);
@@ -159,8 +160,8 @@ namespace {
 constexpr decltype(&HWY_NAMESPACE::winners_work) works[] = WENGERT_EACH_TARGET(winners_work);
 }  // namespace
 
-void winners(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const std::int32_t* positions, const float* gate,
-             float* out) {
+void winners(Layout layout, const WinnersLayout& to, Index images, Index pixels, const float* y, const std::int32_t* positions,
+             const float* gate, float* out) {
   assert(pixels <= to.capacity);
   // Positions are only moved: the bits of any 4-byte element survive.
   works[target_index()](layout, to, images, pixels, y, reinterpret_cast<const float*>(positions), gate, out);

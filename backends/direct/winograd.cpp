@@ -69,8 +69,8 @@ class WinogradConv final : public Conv {
   }
 
   std::string describe() const override {
-    return fmt::format("{}, F({}x{},{}x{}){}{}", name_, m_, m_, g_.kernel_height, g_.kernel_width, pools_tiles_ ? ", a pool window a tile" : "",
-                       copies_ ? ", input copied" : "");
+    return fmt::format("{}, F({}x{},{}x{}){}{}", name_, m_, m_, g_.kernel_height, g_.kernel_width,
+                       pools_tiles_ ? ", a pool window a tile" : "", copies_ ? ", input copied" : "");
   }
   Index packed_floats() const override { return points_ * points_ * planes_of(g_.channels) * 8 * planes_of(g_.filters) * 8; }
   void pack(const float* w, float* packed) const override { steps_.pack(w, g_.channels, g_.filters, data_, packed); }
@@ -98,7 +98,8 @@ class WinogradConv final : public Conv {
                 reorders_out_ && final_positions != nullptr ? reinterpret_cast<std::int32_t*>(scratch_positions) : final_positions);
       if (reorders_out_) {
         from_blocks(rows_, out_channels, out_pixels_, space + out_at_, final_out);
-        if (final_positions != nullptr) from_blocks(rows_, out_channels, out_pixels_, scratch_positions, reinterpret_cast<float*>(final_positions));
+        if (final_positions != nullptr)
+          from_blocks(rows_, out_channels, out_pixels_, scratch_positions, reinterpret_cast<float*>(final_positions));
       }
       if (task_.gate) rows_.gate(out_floats, call.gate + image * out_floats, final_out);
     }
@@ -152,7 +153,8 @@ class WinogradConv final : public Conv {
     Index ready = 0, pooled = 0;
     for (Index tile_row = 0; tile_row < tile_rows_; ++tile_row) {
       const Index first = tile_row * m_;
-      for (; ready < first + points_; ++ready) transform_row(image, ready, space + copy_at_, space + transformed_at_ + ready % points_ * slot);
+      for (; ready < first + points_; ++ready)
+        transform_row(image, ready, space + copy_at_, space + transformed_at_ + ready % points_ * slot);
       for (Index i = 0; i < points_; ++i) transformed[i] = space + transformed_at_ + (first + i) % points_ * slot;
       steps_.row(row);
       if (pools_tiles_) {
@@ -195,7 +197,8 @@ class WinogradConv final : public Conv {
       steps_.finish(f);
       if (task_.pool) continue;
       const Index row = g_.out_width * plane_channels;
-      for (Index i = 0; i < std::min(m_, g_.out_height - first); ++i) std::copy_n(f.out + i * f.pitch, row, out + (p * g_.out_height + first + i) * row);
+      for (Index i = 0; i < std::min(m_, g_.out_height - first); ++i)
+        std::copy_n(f.out + i * f.pitch, row, out + (p * g_.out_height + first + i) * row);
     }
   }
 
@@ -204,7 +207,8 @@ class WinogradConv final : public Conv {
     const PoolGeometry& pool = *task_.pool;
     for (; pooled < pool.out_height; ++pooled) {
       if (std::min(pool.height, pooled * pool.stride_height - pool.pad_top + pool.window_height) > finished) break;
-      PoolCall call{&pool, nullptr, ring_, floats_ * m_, pooled, task_.relu ? 0.0f : -std::numeric_limits<float>::infinity(), nullptr, nullptr};
+      PoolCall call{&pool,   nullptr, ring_, floats_ * m_, pooled, task_.relu ? 0.0f : -std::numeric_limits<float>::infinity(),
+                    nullptr, nullptr};
       for (Index p = 0; p < planes_of(g_.filters); ++p) {
         const Index to = (p * pool.out_height + pooled) * pool.out_width * plane_channels;
         call.rows = space + ring_at_ + p * ring_ * call.pitch;
@@ -226,7 +230,8 @@ class WinogradConv final : public Conv {
   bool pools_tiles_ = false, copies_ = false, reorders_in_ = false, reorders_out_ = false;
   Index tile_rows_ = 0, tiles_ = 0, floats_ = 0, row_pixels_ = 0, out_pixels_ = 0, ring_ = 0;
   Workspace space_;
-  Index bias_at_ = 0, copy_at_ = 0, transformed_at_ = 0, v_at_ = 0, product_at_ = 0, back_at_ = 0, ring_at_ = 0, image_at_ = 0, out_at_ = 0, positions_at_ = 0;
+  Index bias_at_ = 0, copy_at_ = 0, transformed_at_ = 0, v_at_ = 0, product_at_ = 0, back_at_ = 0, ring_at_ = 0, image_at_ = 0, out_at_ = 0,
+        positions_at_ = 0;
   std::vector<float> mask_;
 };
 
@@ -239,10 +244,13 @@ std::string refuse_winograd(const ConvTask& task, Index m) {
   if (task.x == Layout::winners || task.y == Layout::winners) return "x and y are dense";
   if (g.groups != 1) return fmt::format("it takes one group, not {}", g.groups);
   if (g.stride_height != 1 || g.stride_width != 1) return fmt::format("it takes stride 1x1, not {}x{}", g.stride_height, g.stride_width);
-  if (g.dilation_height != 1 || g.dilation_width != 1) return fmt::format("it takes dilation 1x1, not {}x{}", g.dilation_height, g.dilation_width);
-  const bool known = g.kernel_height == g.kernel_width && ((g.kernel_height == 3 && (m == 2 || m == 4)) || (g.kernel_height == 5 && m == 2));
+  if (g.dilation_height != 1 || g.dilation_width != 1)
+    return fmt::format("it takes dilation 1x1, not {}x{}", g.dilation_height, g.dilation_width);
+  const bool known =
+      g.kernel_height == g.kernel_width && ((g.kernel_height == 3 && (m == 2 || m == 4)) || (g.kernel_height == 5 && m == 2));
   if (!known) return fmt::format("it has no tiles of {}x{} for filters of {}x{}", m, m, g.kernel_height, g.kernel_width);
-  if (task.direction == Direction::data && std::max(g.pad_top, g.pad_left) >= g.kernel_height) return "the padding is wider than a filter without its last tap";
+  if (task.direction == Direction::data && std::max(g.pad_top, g.pad_left) >= g.kernel_height)
+    return "the padding is wider than a filter without its last tap";
   if (task.pool && task.direction != Direction::forward) return "only forward pools";
   if (task.gate && task.direction != Direction::data) return "only the gradient of x is gated";
   if (task.relu && task.direction != Direction::forward) return "only forward clips";

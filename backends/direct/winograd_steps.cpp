@@ -35,7 +35,7 @@ struct Product {
   Index points, planes, floats;
   const float* v;  // (points, planes, floats)
   const float* w;
-  float* out;      // (points, floats)
+  float* out;  // (points, floats)
 };
 
 template <int tiles>
@@ -163,7 +163,8 @@ void pool(const WinogradFinish& f) {
       const V value = hn::Add(settled(y[i / 2][i % 2]), bias);
       const auto takes = hn::AndNot(hn::Le(value, best), hn::Eq(best, best));  // the first NaN, once there is one
       best = hn::IfThenElse(takes, value, best);
-      where = hn::IfThenElse(hn::RebindMask(di, takes), hn::Add(first, hn::Set(di, static_cast<std::int32_t>(i / 2 * f.width + i % 2))), where);
+      where =
+          hn::IfThenElse(hn::RebindMask(di, takes), hn::Add(first, hn::Set(di, static_cast<std::int32_t>(i / 2 * f.width + i % 2))), where);
     }
     hn::StoreU(hn::And(hn::Max(floor, best), mask), d, f.out + at);
     if (f.positions != nullptr) hn::StoreU(where, di, f.positions + at);

@@ -20,12 +20,12 @@ struct WinogradRow {
 
 // The way out for one plane of 8 channels of a WinogradRow.
 struct WinogradFinish {
-  const float* in;          // (n, m, floats)
+  const float* in;  // (n, m, floats)
   Index floats;
-  const float* bias;        // 8
-  const float* mask;        // 8: all bits set where a lane is a filter
-  float floor;              // 0 for ReLU, else -infinity
-  float* out;               // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
+  const float* bias;  // 8
+  const float* mask;  // 8: all bits set where a lane is a filter
+  float floor;        // 0 for ReLU, else -infinity
+  float* out;         // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
   Index pitch;
   std::int32_t* positions;  // of a pool, or null
   Index row, width;         // of a pool: the first row and the width of what it pools

@@ -75,8 +75,7 @@ const T* unroll(const Scheme& scheme, const T* x, T* matrix) {
   const ConvGeometry& g = scheme.g;
   for_each_block(scheme, [&](Index block, Index c, Index phase, const Meetings& columns) {
     const Meetings rows = scheme.rows_of(phase);
-    if (rows.count < scheme.phase_rows || columns.count < g.out_width)
-      std::fill_n(matrix + block, scheme.phase_rows * g.out_width, T{0});
+    if (rows.count < scheme.phase_rows || columns.count < g.out_width) std::fill_n(matrix + block, scheme.phase_rows * g.out_width, T{0});
     for (Index i = 0; i < rows.count; ++i) {
       T* const __restrict to = matrix + block + (rows.first + i) * g.out_width + columns.first;
       const T* const __restrict from = x + (c * g.height + rows.partner + i * rows.partner_step) * g.width + columns.partner;
@@ -112,8 +111,8 @@ void for_each_group(const Scheme& scheme, Index batch, const Body& body) {
   const ConvGeometry& g = scheme.g;
   for (Index n = 0; n < batch; ++n)
     for (Index group = 0; group < g.groups; ++group)
-      body((n * g.channels + group * g.group_channels()) * g.height * g.width,
-           (n * g.filters + group * g.group_filters()) * scheme.pixels, group * g.group_filters() * scheme.patches);
+      body((n * g.channels + group * g.group_channels()) * g.height * g.width, (n * g.filters + group * g.group_filters()) * scheme.pixels,
+           group * g.group_filters() * scheme.patches);
 }
 
 // With one filter row the packed order is the order of w.
@@ -150,9 +149,9 @@ void data(const Scheme& scheme, Index batch, const T* y, const T* w, T* x, void*
     for (Index row = 0; row < scheme.patches; ++row)
       std::fill(matrix + row * scheme.plane + scheme.pixels, matrix + (row + 1) * scheme.plane, T{0});
     for (Index r = 0; r < g.kernel_height; ++r)
-      blas.gemm({.rows = scheme.patches, .inner = g.group_filters(), .columns = scheme.pixels, .transpose_a = true,
-                 .c_pitch = scheme.plane},
-                T{1}, filters + filter + r * g.filters * scheme.patches, y + y_first, T(r > 0), matrix + scheme.window(r));
+      blas.gemm(
+          {.rows = scheme.patches, .inner = g.group_filters(), .columns = scheme.pixels, .transpose_a = true, .c_pitch = scheme.plane},
+          T{1}, filters + filter + r * g.filters * scheme.patches, y + y_first, T(r > 0), matrix + scheme.window(r));
     if (scheme.in_place) return;
     std::fill_n(x + x_first, g.group_channels() * g.height * g.width, T{0});
     roll_up(scheme, matrix, x + x_first);
@@ -169,9 +168,9 @@ void weight(const Scheme& scheme, Index batch, const T* x, const T* y, T* w, voi
   for_each_group(scheme, batch, [&](Index x_first, Index y_first, Index filter) {
     const T* const matrix = unroll(scheme, x + x_first, workspace.matrix);
     for (Index r = 0; r < g.kernel_height; ++r)
-      blas.gemm({.rows = g.group_filters(), .inner = scheme.pixels, .columns = scheme.patches, .transpose_b = true,
-                 .b_pitch = scheme.plane},
-                T{1}, y + y_first, matrix + scheme.window(r), T{1}, filters + filter + r * g.filters * scheme.patches);
+      blas.gemm(
+          {.rows = g.group_filters(), .inner = scheme.pixels, .columns = scheme.patches, .transpose_b = true, .b_pitch = scheme.plane},
+          T{1}, y + y_first, matrix + scheme.window(r), T{1}, filters + filter + r * g.filters * scheme.patches);
   });
   if (filters != w) unpack_filters(g, g.kernel_width, filters, w);
 }

@@ -23,11 +23,11 @@ struct Scheme {
         pixels(g.out_height == 0 ? 0 : (g.out_height - 1) * y_width + g.out_width) {}
 
   const ConvGeometry& g;
-  bool shifted;                // the products read x at an offset, instead of a gathered tap
-  bool padded;                 // ... of a padded copy
-  Index x_width, x_plane;      // of the planes that the products read
-  Index y_width, y_plane;      // of the planes that they write: rows of y as far apart as those of x
-  Index pixels;                // columns of a product
+  bool shifted;            // the products read x at an offset, instead of a gathered tap
+  bool padded;             // ... of a padded copy
+  Index x_width, x_plane;  // of the planes that the products read
+  Index y_width, y_plane;  // of the planes that they write: rows of y as far apart as those of x
+  Index pixels;            // columns of a product
 
   bool y_is_dense() const { return y_width == g.out_width; }
   Index offset(Index r, Index s) const { return r * g.dilation_height * x_width + s * g.dilation_width; }
@@ -105,8 +105,7 @@ void for_each_group(const ConvGeometry& g, Index batch, const Body& body) {
   for (Index n = 0; n < batch; ++n)
     for (Index group = 0; group < g.groups; ++group)
       body((n * g.channels + group * g.group_channels()) * g.height * g.width,
-           (n * g.filters + group * g.group_filters()) * g.out_height * g.out_width,
-           group * g.group_filters() * g.group_channels());
+           (n * g.filters + group * g.group_filters()) * g.out_height * g.out_width, group * g.group_filters() * g.group_channels());
 }
 
 template <class T>
@@ -121,8 +120,11 @@ void forward(const Scheme& scheme, Index batch, const T* x, const T* w, T* y, vo
     for (Index r = 0; r < g.kernel_height; ++r)
       for (Index s = 0; s < g.kernel_width; ++s, filter += g.filters * g.group_channels()) {
         if (!scheme.shifted) gather_tap(g, r, s, x + x_first, workspace.input);
-        blas.gemm({.rows = g.group_filters(), .inner = g.group_channels(), .columns = scheme.pixels,
-                   .b_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane, .c_pitch = scheme.y_plane},
+        blas.gemm({.rows = g.group_filters(),
+                   .inner = g.group_channels(),
+                   .columns = scheme.pixels,
+                   .b_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane,
+                   .c_pitch = scheme.y_plane},
                   T{1}, workspace.filters + filter, scheme.shifted ? input + scheme.offset(r, s) : input, T(r + s > 0), output);
       }
     if (!scheme.y_is_dense())
@@ -143,16 +145,17 @@ void data(const Scheme& scheme, Index batch, const T* y, const T* w, T* x, void*
     if (scheme.padded) std::fill_n(input, scheme.input_elements(), T{0});
     for (Index r = 0; r < g.kernel_height; ++r)
       for (Index s = 0; s < g.kernel_width; ++s, filter += g.filters * g.group_channels()) {
-        blas.gemm({.rows = g.group_channels(), .inner = g.group_filters(), .columns = scheme.pixels, .transpose_a = true,
-                   .b_pitch = scheme.y_plane, .c_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane},
+        blas.gemm({.rows = g.group_channels(),
+                   .inner = g.group_filters(),
+                   .columns = scheme.pixels,
+                   .transpose_a = true,
+                   .b_pitch = scheme.y_plane,
+                   .c_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane},
                   T{1}, workspace.filters + filter, output, T(scheme.shifted), scheme.shifted ? input + scheme.offset(r, s) : input);
-        if (!scheme.shifted)
-          for_each_pixel_of_tap(g, r, s, [&](Index to, Index from) { x[x_first + to] += input[from]; });
+        if (!scheme.shifted) for_each_pixel_of_tap(g, r, s, [&](Index to, Index from) { x[x_first + to] += input[from]; });
       }
     if (scheme.padded)
-      for_each_padded_row(scheme, [&](Index row, Index copied, Index length) {
-        std::copy_n(input + copied, length, x + x_first + row);
-      });
+      for_each_padded_row(scheme, [&](Index row, Index copied, Index length) { std::copy_n(input + copied, length, x + x_first + row); });
   });
 }
 
@@ -168,8 +171,12 @@ void weight(const Scheme& scheme, Index batch, const T* x, const T* y, T* w, voi
     for (Index r = 0; r < g.kernel_height; ++r)
       for (Index s = 0; s < g.kernel_width; ++s, filter += g.filters * g.group_channels()) {
         if (!scheme.shifted) gather_tap(g, r, s, x + x_first, workspace.input);
-        blas.gemm({.rows = g.group_filters(), .inner = scheme.pixels, .columns = g.group_channels(), .transpose_b = true,
-                   .a_pitch = scheme.y_plane, .b_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane},
+        blas.gemm({.rows = g.group_filters(),
+                   .inner = scheme.pixels,
+                   .columns = g.group_channels(),
+                   .transpose_b = true,
+                   .a_pitch = scheme.y_plane,
+                   .b_pitch = scheme.shifted ? scheme.x_plane : scheme.y_plane},
                   T{1}, output, scheme.shifted ? input + scheme.offset(r, s) : input, T{1}, workspace.filters + filter);
       }
   });

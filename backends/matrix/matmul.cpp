@@ -5,8 +5,7 @@
 namespace wengert::blas {
 
 void matmul(const MatmulGeometry& g, const View& a, const View& b, const View& c) {
-  const Product product{.rows = g.rows, .inner = g.inner, .columns = g.columns, .transpose_a = g.transpose_a,
-                        .transpose_b = g.transpose_b};
+  const Product product{.rows = g.rows, .inner = g.inner, .columns = g.columns, .transpose_a = g.transpose_a, .transpose_b = g.transpose_b};
   const SingleThread blas;
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -48,8 +48,7 @@ void data(const ConvGeometry& g, Index batch, const T* y, const T* w, T* x) {
           for (Index k = 0; k < group_filters; ++k)
             for (Index i = 0; i < rows.count; ++i) {
               const T* const y_row = y_group + k * plane + (rows.partner + i * rows.partner_step) * g.out_width + columns.partner;
-              const T* const w_row = w_group + k * group_channels * filter +
-                                     (rows.first + i * rows.step) * g.kernel_width + columns.first;
+              const T* const w_row = w_group + k * group_channels * filter + (rows.first + i * rows.step) * g.kernel_width + columns.first;
               for (Index j = 0; j < columns.count; ++j) sum += y_row[j * columns.partner_step] * w_row[j * columns.step];
             }
           *x++ = sum;
@@ -72,8 +71,8 @@ void weight(const ConvGeometry& g, Index batch, const T* x, const T* y, T* w) {
           T sum = 0;
           for (Index n = 0; n < batch; ++n)
             for (Index i = 0; i < rows.count; ++i) {
-              const T* const x_row = x + (n * g.channels + channel) * x_plane + (rows.partner + i * rows.partner_step) * g.width +
-                                     columns.partner;
+              const T* const x_row =
+                  x + (n * g.channels + channel) * x_plane + (rows.partner + i * rows.partner_step) * g.width + columns.partner;
               const T* const y_row = y + (n * g.filters + k) * y_plane + (rows.first + i) * g.out_width + columns.first;
               for (Index j = 0; j < columns.count; ++j) sum += x_row[j * columns.partner_step] * y_row[j];
             }

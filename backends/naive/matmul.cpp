@@ -34,8 +34,7 @@ void matmul(const MatmulGeometry& g, const View& a, const View& b, const View& c
       const T* const a_matrix = a.read<T>() + (g.shared_a ? 0 : n * g.rows * g.inner);
       const T* const b_matrix = b.read<T>() + (g.shared_b ? 0 : n * g.inner * g.columns);
       T* const c_matrix = c.write<T>() + n * g.rows * g.columns;
-      for (Index i = 0; i < g.rows; ++i)
-        row_of_product(g, a_matrix, i * row_step, inner_step, b_matrix, c_matrix + i * g.columns);
+      for (Index i = 0; i < g.rows; ++i) row_of_product(g, a_matrix, i * row_step, inner_step, b_matrix, c_matrix + i * g.columns);
     }
   });
 }

@@ -32,7 +32,8 @@ template <class T>
 T loss_of(const T* row, LogSumExp<T> l, const View& labels, Index image, Index columns, Index first_image) {
   if (labels.dtype == DType::i32) {
     const Index label = labels.read<std::int32_t>()[image];
-    if (label < 0 || label >= columns) fail(fmt::format("wanted labels in [0,{}), got {} for image {}", columns, label, first_image + image));
+    if (label < 0 || label >= columns)
+      fail(fmt::format("wanted labels in [0,{}), got {} for image {}", columns, label, first_image + image));
     return l.log_sum - (row[label] - l.largest);
   }
   const T* const wanted = labels.read<T>() + image * columns;

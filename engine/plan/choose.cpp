@@ -37,7 +37,8 @@ class Choice {
       s += static_cast<StepId>(graph_.steps.size() - before);  // reorders went in front of it
     }
     for (ValueId& id : graph_.outputs) lay_plain(id);
-    if (tuning_ != nullptr && kernels_.backend.empty()) graph_.note("choose", fmt::format("the tuning file knows {} of {} steps", tuned_, asked_));
+    if (tuning_ != nullptr && kernels_.backend.empty())
+      graph_.note("choose", fmt::format("the tuning file knows {} of {} steps", tuned_, asked_));
   }
 
  private:
@@ -48,7 +49,8 @@ class Choice {
     if (value.wanted || !has_blocks(value.spec)) return Layout::nchw;
     for (const StepId reader : graph_.readers(id)) {
       const auto& kernels = graph_.step(reader).op->kernels;
-      const bool blocks = std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) { return static_cast<bool>(kernel.prepare); });
+      const bool blocks =
+          std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) { return static_cast<bool>(kernel.prepare); });
       if (!blocks || graph_.step(reader).op->alias) return Layout::nchw;
     }
     return Layout::nhwc8;
@@ -73,7 +75,8 @@ class Choice {
       if (layouts.back() == Layout::winners) capacity = graph_.value(input).capacity;
     }
     Step& step = graph_.step(id);
-    PlanQuery query{{step.attributes, specs}, layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step), step.extent == Extent::whole};
+    PlanQuery query{{step.attributes, specs},    layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step),
+                    step.extent == Extent::whole};
     const std::vector<const Kernel*> list = candidates(step, query);
     if (const Layout* const tuned = tuned_layout(step, query); tuned != nullptr) query.wanted = *tuned;
     const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
@@ -95,7 +98,8 @@ class Choice {
 
   // The tuning's layout for the first output, where a plan may choose it.
   const Layout* tuned_layout(const Step& step, const PlanQuery& query) const {
-    const bool free = kernels_.backend.empty() && tuning_ != nullptr && step.prefer == Layout::nchw && !graph_.value(step.outputs[0]).wanted;
+    const bool free =
+        kernels_.backend.empty() && tuning_ != nullptr && step.prefer == Layout::nchw && !graph_.value(step.outputs[0]).wanted;
     return free ? tuning_->find_layout(tuning_key(step, query)) : nullptr;
   }
 
@@ -114,7 +118,9 @@ class Choice {
     if (!kernels_.backend.empty()) {
       if (first(kernels_.backend, "asked for") && !kernels_.fall_back) list.resize(1);
     } else if (tuning_ != nullptr) {
-      if (const std::string* winner = tuning_->find(tuning_key(step, query)); winner != nullptr && first(*winner, "fastest in the tuning file")) ++tuned_;
+      if (const std::string* winner = tuning_->find(tuning_key(step, query));
+          winner != nullptr && first(*winner, "fastest in the tuning file"))
+        ++tuned_;
     }
     ++asked_;
     return list;
@@ -216,7 +222,8 @@ class Choice {
   void lay_plain(ValueId& output) {
     const ValueId from = output;
     if (graph_.value(from).layout == Layout::nchw) return;
-    const auto known = std::find_if(reordered_.begin(), reordered_.end(), [&](const auto& made) { return made.first == std::make_pair(from, Layout::nchw); });
+    const auto known = std::find_if(reordered_.begin(), reordered_.end(),
+                                    [&](const auto& made) { return made.first == std::make_pair(from, Layout::nchw); });
     if (known != reordered_.end()) {
       output = known->second;
     } else {

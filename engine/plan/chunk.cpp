@@ -130,8 +130,9 @@ void chunk(Graph& graph, Index chunk_images) {
     graph.levels = std::max(graph.levels, step.level + 1);
     (step.extent == Extent::chunk ? chunked : step.extent == Extent::partial ? partial : whole) += 1;
   }
-  graph.note("chunk", fmt::format("batch {} in {} chunks of up to {} images; {} steps a chunk, {} partial sums, {} steps at once; {} barriers", graph.batch, graph.chunks(),
-                                  graph.chunk, chunked, partial, whole, graph.levels));
+  graph.note("chunk",
+             fmt::format("batch {} in {} chunks of up to {} images; {} steps a chunk, {} partial sums, {} steps at once; {} barriers",
+                         graph.batch, graph.chunks(), graph.chunk, chunked, partial, whole, graph.levels));
 }
 
 }  // namespace wengert::plan

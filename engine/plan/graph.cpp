@@ -71,7 +71,8 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
       if (values.back().source == Value::Source::input) inputs.push_back(ids.back());
       if (values.back().batched) {
         const Index rows = values.back().spec.shape[0];
-        if (batch != 0 && rows != batch) fail(fmt::format("[plan] wanted one batch size for all batches, got {} and {} ('{}')", batch, rows, node.name));
+        if (batch != 0 && rows != batch)
+          fail(fmt::format("[plan] wanted one batch size for all batches, got {} and {} ('{}')", batch, rows, node.name));
         batch = rows;
       }
       continue;
@@ -82,7 +83,8 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
     step.name = node.name;
     step.site = node.site;
     step.backward = node.origin >= 0;
-    for (const Node::Input& input : node.inputs) step.inputs.push_back(made[static_cast<std::size_t>(input.node)][static_cast<std::size_t>(input.output)]);
+    for (const Node::Input& input : node.inputs)
+      step.inputs.push_back(made[static_cast<std::size_t>(input.node)][static_cast<std::size_t>(input.output)]);
     for (std::size_t o = 0; o < node.outputs.size(); ++o) {
       Value value;
       value.spec = node.outputs[o].spec();
@@ -125,7 +127,8 @@ bool Graph::made_by(ValueId id, const char* op) const {
 std::vector<StepId> Graph::readers(ValueId id) const {
   std::vector<StepId> result;
   for (std::size_t s = 0; s < steps.size(); ++s) {
-    if (steps[s].alive && std::find(steps[s].inputs.begin(), steps[s].inputs.end(), id) != steps[s].inputs.end()) result.push_back(static_cast<StepId>(s));
+    if (steps[s].alive && std::find(steps[s].inputs.begin(), steps[s].inputs.end(), id) != steps[s].inputs.end())
+      result.push_back(static_cast<StepId>(s));
   }
   return result;
 }
@@ -133,7 +136,8 @@ std::vector<StepId> Graph::readers(ValueId id) const {
 bool Graph::read_only_by(ValueId id, std::initializer_list<StepId> allowed) const {
   if (value(id).wanted) return false;
   const auto all = readers(id);
-  return std::all_of(all.begin(), all.end(), [&](StepId reader) { return std::find(allowed.begin(), allowed.end(), reader) != allowed.end(); });
+  return std::all_of(all.begin(), all.end(),
+                     [&](StepId reader) { return std::find(allowed.begin(), allowed.end(), reader) != allowed.end(); });
 }
 
 ValueId Graph::through_reshape(ValueId id) const {

@@ -15,7 +15,7 @@ void prune(Graph& graph);
 // 2. Rewrites what a rule of ops/fusion/ knows to do in one go. A rule looks at the graph around one step and returns whether it changed
 // anything; where it nearly fits, it notes why not.
 struct Fusion {
-  std::string name = {};      // "conv2d + bias + relu"
+  std::string name = {};  // "conv2d + bias + relu"
   std::string summary = {};
   std::function<bool(Graph&, StepId)> apply = {};
 };

@@ -80,15 +80,16 @@ void find_aliases(Graph& graph) {
 }
 
 struct Lifetimes {
-  std::vector<int> first, last;        // ranks, of roots
+  std::vector<int> first, last;  // ranks, of roots
   std::vector<int> first_level, last_level;
-  std::vector<bool> local;             // made and read by chunks of one level
+  std::vector<bool> local;  // made and read by chunks of one level
 };
 
 Lifetimes lifetimes(const Graph& graph) {
   const std::size_t n = graph.values.size();
   const int forever = static_cast<int>(graph.steps.size());
-  Lifetimes life{std::vector<int>(n, forever), std::vector<int>(n, -1), std::vector<int>(n, graph.levels), std::vector<int>(n, -1), std::vector<bool>(n, true)};
+  Lifetimes life{std::vector<int>(n, forever), std::vector<int>(n, -1), std::vector<int>(n, graph.levels), std::vector<int>(n, -1),
+                 std::vector<bool>(n, true)};
   const std::vector<int> rank = ranks(graph);
   const auto touch = [&](ValueId id, StepId s, int level) {
     const auto r = static_cast<std::size_t>(root(graph, id));
@@ -150,7 +151,9 @@ Arenas place(Graph& graph) {
     Value& value = graph.values[v];
     if (value.same_as >= 0 || life.last[v] < 0) continue;
     if (value.layout != Layout::packed && value.source != Value::Source::step) {
-      value.storage = value.source == Value::Source::input ? Storage::input : value.source == Value::Source::constant ? Storage::constant : Storage::parameter;
+      value.storage = value.source == Value::Source::input      ? Storage::input
+                      : value.source == Value::Source::constant ? Storage::constant
+                                                                : Storage::parameter;
       continue;
     }
     const auto id = static_cast<ValueId>(v);
@@ -182,8 +185,8 @@ Arenas place(Graph& graph) {
     value.offset = holder.offset;
   }
   find_peak(graph, batch, scratch, arenas);
-  graph.note("place", fmt::format("{} bytes for the batch, {} for partial sums, {} of scratch and {} of workspace a worker", arenas.batch, arenas.partials, arenas.scratch,
-                                  arenas.workspace));
+  graph.note("place", fmt::format("{} bytes for the batch, {} for partial sums, {} of scratch and {} of workspace a worker", arenas.batch,
+                                  arenas.partials, arenas.scratch, arenas.workspace));
   return arenas;
 }
 

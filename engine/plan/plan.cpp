@@ -28,13 +28,13 @@ using plan::ValueId;
 namespace {
 
 struct Free {
-  void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{Tensor::alignment}); }
+  void operator()(std::byte* memory) const { ::operator delete (memory, std::align_val_t{Tensor::alignment}); }
 };
 using Memory = std::unique_ptr<std::byte, Free>;
 
 Memory allocate(Index bytes) {
   const auto size = static_cast<std::size_t>(bytes) + Tensor::alignment;
-  Memory memory(static_cast<std::byte*>(::operator new(size, std::align_val_t{Tensor::alignment})));
+  Memory memory(static_cast<std::byte*>(::operator new (size, std::align_val_t{Tensor::alignment})));
   std::memset(memory.get(), 0, size);
   return memory;
 }
@@ -113,7 +113,8 @@ class Plan::Body {
         inputs_.push_back({static_cast<ValueId>(v), allocate(value.spec.shape.elements() * size_of(value.spec.dtype))});
         address_[v] = inputs_.back().memory.get();
       }
-      if (value.source == Value::Source::constant && value.layout != Layout::packed) address_[v] = static_cast<std::byte*>(value.constant.view().data);
+      if (value.source == Value::Source::constant && value.layout != Layout::packed)
+        address_[v] = static_cast<std::byte*>(value.constant.view().data);
       if (value.parameter) parameters_.push_back({static_cast<ValueId>(v), *value.parameter, false, unseen});
     }
     find_assigned();
@@ -169,11 +170,12 @@ class Plan::Body {
       const bool guard = options_.guard && assigns_after(level);
       const Index chunks = level.chunk_calls.empty() ? 0 : graph_.chunks();
       const Pass pass{this, chunks, guard};
-      executor_->run(chunks + static_cast<Index>(level.tasks.size()), [&pass](Index task, int worker) {  // one pointer: a function without allocation
-        const FloatEnvironment environment(true);
-        if (task < pass.chunks) pass.body->run_chunk(task, worker, pass.guard);
-        else pass.body->run_task(pass.body->level_->tasks[static_cast<std::size_t>(task - pass.chunks)], worker);
-      });
+      executor_->run(chunks + static_cast<Index>(level.tasks.size()),
+                     [&pass](Index task, int worker) {  // one pointer: a function without allocation
+                       const FloatEnvironment environment(true);
+                       if (task < pass.chunks) pass.body->run_chunk(task, worker, pass.guard);
+                       else pass.body->run_task(pass.body->level_->tasks[static_cast<std::size_t>(task - pass.chunks)], worker);
+                     });
       if (const int bad = bad_.load(std::memory_order_relaxed); bad >= 0) fail_not_finite(bad);
       if (options_.poison) poison(level);
     }
@@ -189,8 +191,8 @@ class Plan::Body {
   struct Operand {
     ValueId id;
     bool scratch, batched;
-    Index offset;         // scratch
-    Index chunk_bytes;    // from one chunk to the next, where it is batched and lies whole
+    Index offset;       // scratch
+    Index chunk_bytes;  // from one chunk to the next, where it is batched and lies whole
   };
   struct Pass {  // over the tasks of a level
     Body* body;
@@ -247,7 +249,7 @@ class Plan::Body {
       ValueId from = packing.from;
       while (graph_.value(from).same_as >= 0) from = graph_.value(from).same_as;
       const Value& source = graph_.value(from);
-      if (source.source == Value::Source::step) continue;  // packed where it is made
+      if (source.source == Value::Source::step) continue;                   // packed where it is made
       bool stale = !packed_once_ || source.source == Value::Source::input;  // the caller may have written there
       for (const ParameterUse& use : parameters_) stale = stale || (use.id == from && use.version != use.parameter.version());
       if (stale) pack(packing);
@@ -263,7 +265,8 @@ class Plan::Body {
   }
 
   void pack(const plan::Packing& packing) const {
-    graph_.step(packing.step).prepared->pack(packing.input, address_[static_cast<std::size_t>(packing.from)], address_[static_cast<std::size_t>(packing.to)]);
+    graph_.step(packing.step)
+        .prepared->pack(packing.input, address_[static_cast<std::size_t>(packing.from)], address_[static_cast<std::size_t>(packing.to)]);
   }
 
   bool assigns_after(const Level& level) const {
@@ -297,8 +300,12 @@ class Plan::Body {
         out += partial_stride(step, o);
       }
     }
-    KernelCall arguments{step.attributes, {views, call.inputs}, {views + call.inputs, call.outputs}, chunk < 0 ? 0 : chunk * graph_.chunk,
-                         worker.memory.get() + arenas_.scratch, slice < 0 ? 0 : slice};
+    KernelCall arguments{step.attributes,
+                         {views, call.inputs},
+                         {views + call.inputs, call.outputs},
+                         chunk < 0 ? 0 : chunk * graph_.chunk,
+                         worker.memory.get() + arenas_.scratch,
+                         slice < 0 ? 0 : slice};
     const std::int64_t begin = trace_ != nullptr ? now() : 0;
     step.prepared->run(arguments);
     for (Index more = 1; slice < 0 && chunk < 0 && more < step.prepared->slices(); ++more) {
@@ -320,7 +327,8 @@ class Plan::Body {
     for (const ValueId id : level_->guarded) {
       const Value& value = graph_.value(id);
       if (value.layout == Layout::winners) continue;
-      look_at(value.spec.dtype, address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk), value.bytes(rows_of(chunk)), value.maker);
+      look_at(value.spec.dtype, address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk), value.bytes(rows_of(chunk)),
+              value.maker);
     }
     for (const Call& call : level_->chunk_calls) {
       const Step& step = graph_.step(call.step);
@@ -398,13 +406,15 @@ class Plan::Body {
       visit_any(outputs[o].dtype, [&](auto zero) {
         using T = decltype(zero);
         const Index count = outputs[o].elements();
-        sum_tree<T>(chunks, [&](Index chunk) { return reinterpret_cast<T*>(slot(step, chunk) + offset); }, 0, count);
+        sum_tree<T>(
+            chunks, [&](Index chunk) { return reinterpret_cast<T*>(slot(step, chunk) + offset); }, 0, count);
         std::memcpy(outputs[o].data, slot(step, 0) + offset, static_cast<std::size_t>(count) * sizeof(T));
       });
       offset += partial_stride(step, o);
     }
     if (const Index floats = step.prepared->partial_floats(); floats > 0) {
-      sum_tree<float>(chunks, [&](Index chunk) { return reinterpret_cast<float*>(slot(step, chunk)); }, 0, floats);
+      sum_tree<float>(
+          chunks, [&](Index chunk) { return reinterpret_cast<float*>(slot(step, chunk)); }, 0, floats);
       step.prepared->finish(reinterpret_cast<const float*>(slot(step, 0)), {outputs, call.outputs});
     }
     if (trace_ != nullptr) record({nullptr, &step, worker_index, -1, begin, now()});
@@ -430,7 +440,8 @@ class Plan::Body {
     for (Worker& worker : workers_) fill_with_nan(worker.memory.get(), arenas_.scratch + arenas_.workspace);
     for (std::size_t v = 0; v < graph_.values.size(); ++v) {
       const Value& value = graph_.values[v];
-      if (value.storage == Storage::batch && value.same_as < 0 && last_use(static_cast<ValueId>(v)) == done) fill_with_nan(address_[v], value.bytes(graph_.batch));
+      if (value.storage == Storage::batch && value.same_as < 0 && last_use(static_cast<ValueId>(v)) == done)
+        fill_with_nan(address_[v], value.bytes(graph_.batch));
     }
   }
 
@@ -448,14 +459,15 @@ class Plan::Body {
   std::vector<Input> inputs_;
   std::vector<ParameterUse> parameters_;
   bool packed_once_ = false;
-  const Level* level_ = nullptr;     // that runs
+  const Level* level_ = nullptr;  // that runs
   std::atomic<int> bad_{-1};
-  std::atomic<bool> large_{false};   // something guarded is large enough for an update to overflow
+  std::atomic<bool> large_{false};  // something guarded is large enough for an update to overflow
   std::vector<TraceEvent>* trace_ = nullptr;
   std::atomic<std::size_t> trace_count_{0};
 };
 
-Plan::Plan(const Tape& tape, const std::vector<Var>& outputs, PlanOptions options) : body_(std::make_unique<Body>(tape, outputs, std::move(options))) {}
+Plan::Plan(const Tape& tape, const std::vector<Var>& outputs, PlanOptions options)
+    : body_(std::make_unique<Body>(tape, outputs, std::move(options))) {}
 Plan::~Plan() = default;
 Plan::Plan(Plan&&) noexcept = default;
 Plan& Plan::operator=(Plan&&) noexcept = default;
@@ -465,7 +477,8 @@ View Plan::input(const Var& variable) { return body_->input(variable); }
 void Plan::set(const Var& variable, const Tensor& value) {
   const View to = input(variable);
   if (value.shape() != to.shape || value.dtype() != to.dtype) {
-    fail("[plan] wanted " + Spec{to.shape, to.dtype}.text() + " as '" + variable.name() + "', got " + value.spec().text() + ": a plan is made for one shape");
+    fail("[plan] wanted " + Spec{to.shape, to.dtype}.text() + " as '" + variable.name() + "', got " + value.spec().text() +
+         ": a plan is made for one shape");
   }
   std::memcpy(to.data, value.view().data, static_cast<std::size_t>(to.bytes()));
 }

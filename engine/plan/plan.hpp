@@ -9,24 +9,24 @@
 namespace wengert {
 
 struct PlanOptions {
-  KernelChoice kernels = {};                          // auto; a backend by name switches the fusions off
-  std::shared_ptr<Executor> executor = {};            // null: one worker
-  const Catalogue* catalogue = nullptr;               // the ops' descriptors, with all kernels; null: as they are on the tape
-  std::vector<plan::Fusion> fusions = {};             // ops/fusion/ has the built-in ones
-  const Op* reorder = nullptr;                        // the op that changes layouts; null: every value stays plain
+  KernelChoice kernels = {};                // auto; a backend by name switches the fusions off
+  std::shared_ptr<Executor> executor = {};  // null: one worker
+  const Catalogue* catalogue = nullptr;     // the ops' descriptors, with all kernels; null: as they are on the tape
+  std::vector<plan::Fusion> fusions = {};   // ops/fusion/ has the built-in ones
+  const Op* reorder = nullptr;              // the op that changes layouts; null: every value stays plain
   std::shared_ptr<const plan::Tuning> tuning = {};
-  Index chunk = 0;                                    // images in a chunk; 0: chunk_size(batch)
-  bool guard = true;                                  // stop before parameters change where something is not finite
-  bool poison = false;                                // overwrite dead memory with NaN: for tests
+  Index chunk = 0;      // images in a chunk; 0: chunk_size(batch)
+  bool guard = true;    // stop before parameters change where something is not finite
+  bool poison = false;  // overwrite dead memory with NaN: for tests
 };
 
 // What ran when: one entry a step and chunk.
 struct TraceEvent {
-  const plan::Step* step = nullptr;                   // null: summing partial results
-  const plan::Step* sums = nullptr;                   // then those of this step
+  const plan::Step* step = nullptr;  // null: summing partial results
+  const plan::Step* sums = nullptr;  // then those of this step
   int worker = 0;
-  Index chunk = -1;                                   // -1: the whole batch
-  std::int64_t begin = 0, end = 0;                    // nanoseconds of the steady clock
+  Index chunk = -1;                 // -1: the whole batch
+  std::int64_t begin = 0, end = 0;  // nanoseconds of the steady clock
 };
 
 // A whole training step or an inference. Parameters that the tape assigns change at every run; nothing else is visible from outside. Not for use
@@ -48,9 +48,9 @@ class Plan {
   // Throws Error where a guarded value is not finite: parameters are then as before. An exception of a kernel comes out whole.
   void run();
 
-  View output(std::size_t index) const;                // valid until the next run
-  Tensor value(std::size_t index) const;               // a copy
-  double item(std::size_t index) const;                // of a scalar
+  View output(std::size_t index) const;   // valid until the next run
+  Tensor value(std::size_t index) const;  // a copy
+  double item(std::size_t index) const;   // of a scalar
 
   // Where a value of the graph lies between runs: inputs, constants, parameters (after a run). data is null for what lies in a worker's scratch.
   View view(plan::ValueId id) const;
@@ -58,7 +58,7 @@ class Plan {
   const plan::Graph& graph() const;
   const plan::Arenas& arenas() const;
   Index barriers() const;
-  Index bytes() const;                                 // of all its memory, over all workers
+  Index bytes() const;  // of all its memory, over all workers
   // From now on every run fills the next of `events`, as far as there are any: nothing is allocated. null stops it.
   void trace(std::vector<TraceEvent>* events);
   std::size_t events_per_run() const;

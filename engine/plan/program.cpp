@@ -104,7 +104,8 @@ class Compiler {
       const auto writes = written(level.calls[a]);
       for (std::size_t b = 0; b < n; ++b) {
         const auto touches = touched(level.calls[b]);
-        const bool meet = std::any_of(writes.begin(), writes.end(), [&](ValueId id) { return std::find(touches.begin(), touches.end(), id) != touches.end(); });
+        const bool meet = std::any_of(writes.begin(), writes.end(),
+                                      [&](ValueId id) { return std::find(touches.begin(), touches.end(), id) != touches.end(); });
         if (!meet || group[a] == group[b]) continue;
         const std::size_t from = std::max(group[a], group[b]), to = std::min(group[a], group[b]);
         std::replace(group.begin(), group.end(), from, to);
@@ -124,7 +125,8 @@ class Compiler {
         level.tasks.push_back(task);
       }
     }
-    std::stable_partition(level.tasks.begin(), level.tasks.end(), [](const Task& task) { return task.slice < 0; });  // the uneven ones first
+    std::stable_partition(level.tasks.begin(), level.tasks.end(),
+                          [](const Task& task) { return task.slice < 0; });  // the uneven ones first
     level.calls = std::move(ordered);
   }
 

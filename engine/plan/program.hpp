@@ -10,8 +10,8 @@ struct Call {
   enum class Kind : std::uint8_t { kernel, sum, assign, pack };
   Kind kind = Kind::kernel;
   StepId step = -1;
-  int packing = -1;                  // kind pack
-  std::size_t first_operand = 0;     // of Program::operands: inputs, then outputs
+  int packing = -1;               // kind pack
+  std::size_t first_operand = 0;  // of Program::operands: inputs, then outputs
   std::size_t inputs = 0, outputs = 0;
 };
 
@@ -25,7 +25,7 @@ struct Level {
   std::vector<Call> chunk_calls = {};  // for each chunk
   std::vector<Call> calls = {};
   std::vector<Task> tasks = {};
-  std::vector<ValueId> guarded = {};   // made by chunks and read behind the barrier: checked where parameters change later
+  std::vector<ValueId> guarded = {};  // made by chunks and read behind the barrier: checked where parameters change later
   bool assigns = false;
 };
 

@@ -11,9 +11,9 @@ namespace wengert::plan {
 // Keys are those of tuning_key() in passes.hpp; values name a kernel's backend. Where a plan knows none of its steps here, it chooses as
 // without a tuning.
 struct Tuning {
-  std::string machine = {};                       // the processor it was measured on
+  std::string machine = {};  // the processor it was measured on
   std::map<std::string, std::string> winner = {};
-  std::map<std::string, Layout> layout = {};      // of output 0, where it was measured to be better another one than the readers would take
+  std::map<std::string, Layout> layout = {};  // of output 0, where it was measured to be better another one than the readers would take
 
   // The backend measured fastest, or null where nothing is known.
   const std::string* find(const std::string& key) const {

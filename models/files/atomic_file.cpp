@@ -85,7 +85,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   static std::atomic<unsigned> counter{0};
   constexpr int attempts = 1000;  // names left behind by a killed process of the same number are passed over
   for (int attempt = 0; attempt < attempts && descriptor_ < 0; ++attempt) {
-    temporary_ = folder_of(target_) / (std::string(temporary_prefix) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp");
+    temporary_ =
+        folder_of(target_) / (std::string(temporary_prefix) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp");
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST) break;
   }

@@ -63,15 +63,14 @@ struct GzipReader::State {
   InputFile file;
   std::array<std::byte, 65536> buffer{};
   z_stream stream{};
-  std::uint64_t consumed = 0;   // bytes taken from the file
-  std::uint64_t produced = 0;   // bytes given to the caller
+  std::uint64_t consumed = 0;  // bytes taken from the file
+  std::uint64_t produced = 0;  // bytes given to the caller
   bool gzipped = false;
   bool input_ended = false;
   bool member_ended = false;
 };
 
-GzipReader::GzipReader(const std::filesystem::path& path, std::string who)
-    : state_(std::make_unique<State>(path, std::move(who))) {}
+GzipReader::GzipReader(const std::filesystem::path& path, std::string who) : state_(std::make_unique<State>(path, std::move(who))) {}
 GzipReader::~GzipReader() = default;
 
 const InputFile& GzipReader::file() const { return state_->file; }

@@ -47,9 +47,9 @@ std::string sizes_text(const std::vector<Index>& sizes) {
 void read_magic(GzipReader& reader, unsigned wanted_rank) {
   std::array<std::byte, 4> magic{};
   const std::size_t count = reader.read(magic);
-  const std::string wanted = "an IDX file (first bytes " +
-                             hexadecimal(std::array{std::byte{0}, std::byte{0}, std::byte{unsigned_byte},
-                                                    static_cast<std::byte>(wanted_rank)}) + ")";
+  const std::string wanted =
+      "an IDX file (first bytes " +
+      hexadecimal(std::array{std::byte{0}, std::byte{0}, std::byte{unsigned_byte}, static_cast<std::byte>(wanted_rank)}) + ")";
   if (count == 0) reader.file().refuse(wanted, "no bytes");
   if (count < magic.size()) reader.file().refuse(wanted, "only " + hexadecimal(std::span(magic).first(count)));
   const unsigned type = std::to_integer<unsigned>(magic[2]);
@@ -106,8 +106,7 @@ IdxFile read_idx(const std::filesystem::path& path, int wanted_rank, std::uint64
   }
   idx.bytes = reader.read_up_to(elements);
   if (idx.bytes.size() < elements) {
-    reader.file().refuse(std::to_string(elements) + " elements for sizes " + sizes_text(idx.sizes),
-                         std::to_string(idx.bytes.size()));
+    reader.file().refuse(std::to_string(elements) + " elements for sizes " + sizes_text(idx.sizes), std::to_string(idx.bytes.size()));
   }
   reader.expect_end();
   return idx;

@@ -25,7 +25,7 @@ enum class IdxSplit : std::uint8_t { train, test };
 
 struct IdxPair {
   std::filesystem::path images;
-  int image_rank = 3;               // 4 where the images have channels
+  int image_rank = 3;  // 4 where the images have channels
   std::filesystem::path labels;
 };
 

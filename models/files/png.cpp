@@ -165,8 +165,8 @@ std::vector<Overlap> overlaps(Index from, Index to) {
 }
 
 void check_image(const std::string& who, const GreyImage& image) {
-  const bool sides_fit = image.height >= 1 && image.height <= png_most_pixels_a_side && image.width >= 1 &&
-                         image.width <= png_most_pixels_a_side;
+  const bool sides_fit =
+      image.height >= 1 && image.height <= png_most_pixels_a_side && image.width >= 1 && image.width <= png_most_pixels_a_side;
   if (!sides_fit || image.pixels.size() != static_cast<std::size_t>(image.height * image.width)) {
     fail(who + " wanted sides of 1 to " + std::to_string(png_most_pixels_a_side) + " and a byte a pixel, got " +
          std::to_string(image.height) + "x" + std::to_string(image.width) + " with " + std::to_string(image.pixels.size()));
@@ -230,8 +230,8 @@ void write_png(const std::filesystem::path& path, const GreyImage& image) {
 GreyImage resize_area(const GreyImage& image, Index height, Index width) {
   check_image("[resize_area]", image);
   if (height < 1 || width < 1 || height > png_most_pixels_a_side || width > png_most_pixels_a_side) {
-    fail("[resize_area] wanted sides of 1 to " + std::to_string(png_most_pixels_a_side) + ", got " +
-         std::to_string(height) + "x" + std::to_string(width));
+    fail("[resize_area] wanted sides of 1 to " + std::to_string(png_most_pixels_a_side) + ", got " + std::to_string(height) + "x" +
+         std::to_string(width));
   }
   const std::vector<Overlap> rows = overlaps(image.height, height);
   const std::vector<Overlap> columns = overlaps(image.width, width);

@@ -152,12 +152,10 @@ class Header {
     entry.begin = offsets[0];
     entry.end = offsets[1];
     if (entry.begin > entry.end || entry.end > data_bytes_) {
-      file_.refuse(tensor + " inside " + std::to_string(data_bytes_) + " bytes of data",
-                   "data_offsets " + shown(value["data_offsets"]));
+      file_.refuse(tensor + " inside " + std::to_string(data_bytes_) + " bytes of data", "data_offsets " + shown(value["data_offsets"]));
     }
     if (entry.end - entry.begin != bytes) {
-      file_.refuse(tensor + " with " + std::to_string(bytes) + " bytes for " + entry.spec.text(),
-                   std::to_string(entry.end - entry.begin));
+      file_.refuse(tensor + " with " + std::to_string(bytes) + " bytes for " + entry.spec.text(), std::to_string(entry.end - entry.begin));
     }
     return entry;
   }
@@ -214,8 +212,7 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
   const auto header_bytes = std::bit_cast<std::uint64_t>(length);
   const std::uint64_t most = file.bytes() < length_bytes ? 0 : std::min(most_header_bytes, file.bytes() - length_bytes);
   if (header_bytes > most) {
-    file.refuse("a safetensors file whose header has at most " + std::to_string(most) + " bytes",
-                std::to_string(header_bytes));
+    file.refuse("a safetensors file whose header has at most " + std::to_string(most) + " bytes", std::to_string(header_bytes));
   }
   std::string text(static_cast<std::size_t>(header_bytes), '\0');
   const std::size_t read = file.read(std::as_writable_bytes(std::span(text.data(), text.size())));
@@ -238,8 +235,7 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
     }
     result.tensors.push_back(std::move(tensor));
   }
-  std::sort(result.tensors.begin(), result.tensors.end(),
-            [](const StoredTensor& a, const StoredTensor& b) { return a.name < b.name; });
+  std::sort(result.tensors.begin(), result.tensors.end(), [](const StoredTensor& a, const StoredTensor& b) { return a.name < b.name; });
   return result;
 }
 
@@ -266,8 +262,7 @@ void write_safetensors(const std::filesystem::path& path, const SafetensorsFile&
   }
   text.append((alignment - (length_bytes + text.size()) % alignment) % alignment, ' ');
   if (text.size() > most_header_bytes) {
-    fail(who + "wanted at most " + std::to_string(most_header_bytes) + " bytes of names and metadata, got " +
-         std::to_string(text.size()));
+    fail(who + "wanted at most " + std::to_string(most_header_bytes) + " bytes of names and metadata, got " + std::to_string(text.size()));
   }
   AtomicFile out(path);
   out.write(std::bit_cast<std::array<std::byte, length_bytes>>(static_cast<std::uint64_t>(text.size())));

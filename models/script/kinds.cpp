@@ -27,7 +27,8 @@ Index channels_of(const Draft& draft, int rank) {
 // One whole number for both, or [height, width].
 Extent2d extent_of(const Value& value) {
   if (value.kind != Value::Kind::list) return value.integer(1);
-  if (value.items.size() != 2) fail_at(value.site, fmt::format("'{}': wanted [height, width], got {} numbers", value.key, value.items.size()));
+  if (value.items.size() != 2)
+    fail_at(value.site, fmt::format("'{}': wanted [height, width], got {} numbers", value.key, value.items.size()));
   return {value.items[0].integer(1), value.items[1].integer(1)};
 }
 
@@ -40,7 +41,8 @@ Padding2d padding_of(const Value& value) {
     return Padding2d::sides(sides[0].integer(0), sides[1].integer(0), sides[2].integer(0), sides[3].integer(0));
   }
   if (value.kind != Value::Kind::text) {
-    fail_at(value.site, fmt::format("'padding': wanted one of {} or [top, bottom, left, right], got {}", fmt::join(words, ", "), value.what()));
+    fail_at(value.site,
+            fmt::format("'padding': wanted one of {} or [top, bottom, left, right], got {}", fmt::join(words, ", "), value.what()));
   }
   const std::string& word = value.one_of(words);
   return word == "same" ? Padding2d::same() : word == "full" ? Padding2d::full() : Padding2d::valid();
@@ -153,7 +155,8 @@ Call make_concat(const Draft& draft) {
   for (const Var& input : draft.inputs) {
     Shape fitting = input.shape();
     if (fitting.rank() == first.rank()) fitting[axis] = first[axis];
-    if (fitting != first) refuse(draft, fmt::format("wanted values that agree on all axes but {}, got {} and {}", axis, shown(first), shown(input.shape())));
+    if (fitting != first)
+      refuse(draft, fmt::format("wanted values that agree on all axes but {}, got {} and {}", axis, shown(first), shown(input.shape())));
   }
   return [axis](const std::vector<At>& x) {
     std::vector<Var> parts;

@@ -7,11 +7,11 @@ namespace wengert::script {
 
 // What a kind is made from: the keys beside it, the layer's name and what it is called on.
 struct Draft {
-  const Value& options;       // a table that holds only keys of the kind
+  const Value& options;  // a table that holds only keys of the kind
   const std::string& name;
   const Site& site;
   const std::vector<Var>& inputs;
-  double& weights_left;       // that the script may still ask for
+  double& weights_left;  // that the script may still ask for
 };
 
 struct Kind {

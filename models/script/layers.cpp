@@ -22,8 +22,8 @@ struct Entry {
   Site site;
   const Kind* kind = nullptr;
   std::string name;
-  const Value* from = nullptr;   // null: the layer before
-  Value options;                 // what stands beside the kind or in its table
+  const Value* from = nullptr;  // null: the layer before
+  Value options;                // what stands beside the kind or in its table
 };
 
 std::vector<std::string> kind_names() {
@@ -50,7 +50,8 @@ const Value& kind_item(const Value& table) {
   for (const Value& item : table.items) {
     if (!nearest_name(item.key, valid).empty()) fail_at(item.site, "unknown layer '" + item.key + "'" + suggestion(item.key, valid));
   }
-  const auto other = std::find_if(table.items.begin(), table.items.end(), [](const Value& item) { return item.key != "name" && item.key != "from"; });
+  const auto other =
+      std::find_if(table.items.begin(), table.items.end(), [](const Value& item) { return item.key != "name" && item.key != "from"; });
   if (other != table.items.end()) fail_at(other->site, "unknown layer '" + other->key + "'" + suggestion(other->key, valid));
   fail_at(table.site, fmt::format("wanted a kind of layer, one of {}", fmt::join(valid, ", ")));
 }
@@ -147,7 +148,8 @@ Var call(const Layer& layer, const std::vector<Var>& values) {
 void want_all_used(const std::vector<Layer>& layers) {
   for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
     const auto takes = [&](const Layer& layer) { return std::count(layer.from.begin(), layer.from.end(), i + 1) > 0; };
-    if (std::none_of(layers.begin(), layers.end(), takes)) fail_at(layers[i].site, "no layer takes '" + layers[i].name + "', and it is not the last");
+    if (std::none_of(layers.begin(), layers.end(), takes))
+      fail_at(layers[i].site, "no layer takes '" + layers[i].name + "', and it is not the last");
   }
 }
 
@@ -186,7 +188,8 @@ std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most
   }
   want_all_used(layers);
   if (const Shape& logits = values.back().shape(); logits.rank() != 2) {
-    fail_at(layers.back().site, fmt::format("'{}': wanted logits (N,classes) of the last layer, got a value of rank {}", layers.back().name, logits.rank()));
+    fail_at(layers.back().site,
+            fmt::format("'{}': wanted logits (N,classes) of the last layer, got a value of rank {}", layers.back().name, logits.rank()));
   }
   return layers;
 }

@@ -13,10 +13,10 @@ namespace wengert::script {
 using Call = std::function<Var(const std::vector<At>&)>;
 
 struct Layer {
-  std::string name;                 // as given, else the kind and its number: "relu2"
+  std::string name;  // as given, else the kind and its number: "relu2"
   std::string kind;
   Site site;
-  std::vector<std::size_t> from;    // values: 0 is the image, i the layer i - 1
+  std::vector<std::size_t> from;  // values: 0 is the image, i the layer i - 1
   Call call;
 };
 

@@ -19,10 +19,13 @@ Value convert(const toml::node& node, const std::string& key, const Site& site, 
   Value value;
   value.key = key;
   value.site = site;
-  const auto line_of = [&](const toml::source_region& source) { return Site{site.file, source.begin ? static_cast<int>(source.begin.line) : site.line}; };
+  const auto line_of = [&](const toml::source_region& source) {
+    return Site{site.file, source.begin ? static_cast<int>(source.begin.line) : site.line};
+  };
   if (const auto* table = node.as_table()) {
     value.kind = Value::Kind::table;
-    for (const auto& [name, item] : *table) value.items.push_back(convert(item, std::string(name.str()), line_of(name.source()), depth + 1));
+    for (const auto& [name, item] : *table)
+      value.items.push_back(convert(item, std::string(name.str()), line_of(name.source()), depth + 1));
     const auto earlier = [](const Value& a, const Value& b) { return a.site.line < b.site.line; };  // toml++ sorts by key
     std::stable_sort(value.items.begin(), value.items.end(), earlier);
   } else if (const auto* array = node.as_array()) {
@@ -109,7 +112,8 @@ const std::string& Value::one_of(const std::vector<std::string>& valid) const {
   if (kind != Kind::text || std::find(valid.begin(), valid.end(), characters) == valid.end()) {
     const std::string names = fmt::format("'{}'", fmt::join(valid, "', '"));
     const std::string near = kind == Kind::text ? nearest_name(characters, valid) : "";
-    fail_at(site, fmt::format("'{}': wanted one of {}, got {}{}", key, names, shown(*this), near.empty() ? "" : "; did you mean '" + near + "'?"));
+    fail_at(site, fmt::format("'{}': wanted one of {}, got {}{}", key, names, shown(*this),
+                              near.empty() ? "" : "; did you mean '" + near + "'?"));
   }
   return characters;
 }
@@ -129,14 +133,16 @@ const Value& Value::at(const std::string& name) const {
 void Value::allow(const std::vector<std::string>& names) const {
   if (kind != Kind::table) refuse(*this, "a table");
   for (const Value& item : items) {
-    if (std::find(names.begin(), names.end(), item.key) == names.end()) fail_at(item.site, "unknown key '" + item.key + "'" + suggestion(item.key, names));
+    if (std::find(names.begin(), names.end(), item.key) == names.end())
+      fail_at(item.site, "unknown key '" + item.key + "'" + suggestion(item.key, names));
   }
 }
 
 Choice choice_of(const Value& value, const std::vector<std::string>& valid) {
   if (value.kind != Value::Kind::table) return {value.one_of(valid)};
   value.allow(valid);
-  if (value.items.size() != 1) fail_at(value.site, fmt::format("'{}': wanted one of {}, got {} keys", value.key, fmt::join(valid, ", "), value.items.size()));
+  if (value.items.size() != 1)
+    fail_at(value.site, fmt::format("'{}': wanted one of {}, got {} keys", value.key, fmt::join(valid, ", "), value.items.size()));
   const Value& options = value.items.front();
   options.find("");  // a table
   return {options.key, &options};
@@ -152,7 +158,8 @@ void check_dots(const std::string& text, const Site& start) {
   for (int number = 1; std::getline(lines, line); ++number) {
     const std::size_t first = line.find_first_not_of(" \t");
     if (first == std::string::npos || line[first] == '#') continue;
-    if (std::count(line.begin(), line.end(), '.') > most) fail_at({start.file, number}, fmt::format("wanted at most {} dots in a line", most));
+    if (std::count(line.begin(), line.end(), '.') > most)
+      fail_at({start.file, number}, fmt::format("wanted at most {} dots in a line", most));
   }
 }
 

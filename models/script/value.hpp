@@ -19,7 +19,7 @@ constexpr Index largest_size = Index{1} << 20;
 struct Value {
   enum class Kind : std::uint8_t { flag, integer, number, text, list, table, other };
 
-  std::string key = {};             // an item of a list has the list's
+  std::string key = {};  // an item of a list has the list's
   Site site = {};
   Kind kind = Kind::other;
   bool truth = false;
@@ -30,7 +30,7 @@ struct Value {
 
   bool flag() const;
   Index integer(Index least, Index most = largest_size) const;
-  double number(double least, double most) const;    // whole numbers too; never NaN
+  double number(double least, double most) const;  // whole numbers too; never NaN
   const std::string& text() const;
   const std::vector<Value>& list() const;
   const std::string& one_of(const std::vector<std::string>& valid) const;  // a text
@@ -40,7 +40,7 @@ struct Value {
   const Value& at(const std::string& name) const;
   void allow(const std::vector<std::string>& names) const;  // throws Error at the first other key, with the nearest valid one
 
-  const char* what() const;                          // "a table", for messages
+  const char* what() const;  // "a table", for messages
 };
 
 // A name, or a table with one key: the name, and what stands under it (a table). "cosine" and { step = { every = 2 } } are such.

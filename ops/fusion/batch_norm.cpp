@@ -16,9 +16,11 @@ namespace {
 template <class T>
 void naive_gradient(const KernelCall& call) {
   const View& x = call.input(0);
-  const T *xs = x.read<T>(), *gamma = call.input(1).read<T>(), *mean = call.input(2).read<T>(), *variance = call.input(3).read<T>(), *dy = call.input(4).read<T>();
+  const T *xs = x.read<T>(), *gamma = call.input(1).read<T>(), *mean = call.input(2).read<T>(), *variance = call.input(3).read<T>(),
+          *dy = call.input(4).read<T>();
   const Index channels = x.shape[1], pixels = x.shape.elements(2, x.shape.rank()), count = x.elements();
-  const T epsilon = static_cast<T>(call.attributes.as<BatchNormAttributes>().epsilon), share = T(1) / static_cast<T>(count / std::max<Index>(channels, 1));
+  const T epsilon = static_cast<T>(call.attributes.as<BatchNormAttributes>().epsilon),
+          share = T(1) / static_cast<T>(count / std::max<Index>(channels, 1));
   T *dx = call.output(0).write<T>(), *dgamma = call.output(1).write<T>(), *dbeta = call.output(2).write<T>();
   std::fill_n(dgamma, channels, T(0));
   std::fill_n(dbeta, channels, T(0));
@@ -40,12 +42,15 @@ const Op& gradient_op() {
     made.sliced = true;
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0], query.inputs[1], query.inputs[1]}; };
     made.batch = [](const BatchQuery&) { return BatchEffect::mixes(1u); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_gradient<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { naive_gradient<decltype(zero)>(call); });
+                    }),
                     direct_batch_norm_kernel(true)};
     made.samples = [] {
       const auto sample = [](const Shape& x) {
         const Shape c{x[1]};
-        return Sample{BatchNormAttributes{0.1}, {sample_images(x), sample_value(c), sample_value(c), sample_value(c, SampleInput::Fill::positive), sample_images(x)}};
+        return Sample{BatchNormAttributes{0.1},
+                      {sample_images(x), sample_value(c), sample_value(c), sample_value(c, SampleInput::Fill::positive), sample_images(x)}};
       };
       return std::vector<Sample>{sample({9, 3, 2, 5}), sample({5, 17, 3, 1}), sample({4, 8, 2, 2})};
     };
@@ -74,7 +79,9 @@ bool fuse_gradient(Graph& graph, StepId s) {
   const ValueId x = forward.inputs[0];
   StepId centred = -1;
   for (const StepId reader : graph.readers(x)) {
-    if (is(graph, reader, "subtract") && graph.step(reader).inputs[0] == x && graph.through_reshape(graph.step(reader).inputs[1]) == forward.outputs[1]) centred = reader;
+    if (is(graph, reader, "subtract") && graph.step(reader).inputs[0] == x &&
+        graph.through_reshape(graph.step(reader).inputs[1]) == forward.outputs[1])
+      centred = reader;
   }
   if (centred < 0) return false;
   const StepId normal = only_reader(graph, output(graph, centred));
@@ -87,9 +94,12 @@ bool fuse_gradient(Graph& graph, StepId s) {
   }
   if (weighted < 0 || product < 0) return false;
   const ValueId dy = graph.step(weighted).inputs[0];
-  const StepId dgamma = only_reader(graph, output(graph, weighted)), dbeta = reader_of(graph, dy, "sum"), difference = reader_of(graph, dy, "subtract");
+  const StepId dgamma = only_reader(graph, output(graph, weighted)), dbeta = reader_of(graph, dy, "sum"),
+               difference = reader_of(graph, dy, "subtract");
   const StepId sum = only_reader(graph, output(graph, product));
-  if (!is(graph, dgamma, "sum") || dbeta < 0 || difference < 0 || !is(graph, sum, "add") || only_reader(graph, output(graph, sum)) != difference) return false;
+  if (!is(graph, dgamma, "sum") || dbeta < 0 || difference < 0 || !is(graph, sum, "add") ||
+      only_reader(graph, output(graph, sum)) != difference)
+    return false;
   if (graph.step(difference).inputs[0] != dy || graph.step(difference).inputs[1] != output(graph, sum)) return false;
   const StepId dx = only_reader(graph, output(graph, difference));
   if (!is(graph, dx, "multiply")) return false;
@@ -103,7 +113,8 @@ bool fuse_gradient(Graph& graph, StepId s) {
   const StepId first = std::min({dgamma, dbeta, dx});
   for (const StepId id : {weighted, dgamma, dbeta, product, sum, difference, dx}) graph.remove(id);
   const std::vector<ValueId> inputs = {x, forward.inputs[1], forward.outputs[1], forward.outputs[2], dy};
-  const StepId made = graph.insert(first, make_step(gradient_op(), forward.attributes, inputs, forward, "batch_norm gradient"), graph.specs_of(results));
+  const StepId made =
+      graph.insert(first, make_step(gradient_op(), forward.attributes, inputs, forward, "batch_norm gradient"), graph.specs_of(results));
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
   return true;
 }
@@ -111,6 +122,8 @@ bool fuse_gradient(Graph& graph, StepId s) {
 }  // namespace
 
 std::vector<Op> batch_norm_fusion_ops() { return {gradient_op()}; }
-std::vector<plan::Fusion> batch_norm_fusions() { return {{"batch_norm gradient", "the dozen ops of batch norm's gradient in two passes", fuse_gradient}}; }
+std::vector<plan::Fusion> batch_norm_fusions() {
+  return {{"batch_norm gradient", "the dozen ops of batch norm's gradient in two passes", fuse_gradient}};
+}
 
 }  // namespace wengert

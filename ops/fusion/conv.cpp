@@ -79,9 +79,11 @@ const Op& conv_forward_op() {
       const ConvGeometry& g = conv.geometry;
       return conv.pool ? query.shape(0)[0] * g.filters * g.out_height * g.out_width * size_of(query.dtype(0)) : Index{0};
     };
-    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused), winograd_conv_kernel(ConvRole::forward, read_fused)};
+    made.kernels = {std::move(naive), direct_conv_kernel(ConvRole::forward, read_fused),
+                    winograd_conv_kernel(ConvRole::forward, read_fused)};
     made.samples = [] {
-      const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options, bool bias, bool relu, std::optional<Pool2dOptions> pool) {
+      const auto sample = [](const Shape& x, const Shape& w, const Conv2dOptions& options, bool bias, bool relu,
+                             std::optional<Pool2dOptions> pool) {
         FusedConv conv;
         conv.geometry = resolve(options, x, w);
         conv.bias = bias;
@@ -91,13 +93,14 @@ const Op& conv_forward_op() {
         if (bias) made_sample.inputs.push_back(sample_value({w[0]}));
         return made_sample;
       };
-      return std::vector<Sample>{sample({5, 3, 6, 7}, {4, 3, 3, 3}, {}, true, false, std::nullopt),
-                                 sample({3, 2, 7, 6}, {9, 2, 3, 2}, {1, 1, Padding2d::same()}, true, true, std::nullopt),
-                                 sample({9, 1, 8, 9}, {3, 1, 3, 3}, {}, true, true, Pool2dOptions{.window = 2}),
-                                 sample({2, 5, 9, 9}, {10, 5, 3, 3}, {{2, 1}}, false, true, Pool2dOptions{.window = 3, .stride = 2}),
-                                 sample({2, 4, 6, 6}, {6, 2, 2, 2}, {1, 1, {}, 2}, true, false, Pool2dOptions{.window = 2}),
-                                 sample({3, 8, 13, 12}, {9, 8, 5, 5}, {}, true, true, Pool2dOptions{.window = 2}),  // large enough for Winograd's algorithm
-                                 sample({0, 1, 4, 4}, {2, 1, 3, 3}, {}, true, true, std::nullopt)};
+      return std::vector<Sample>{
+          sample({5, 3, 6, 7}, {4, 3, 3, 3}, {}, true, false, std::nullopt),
+          sample({3, 2, 7, 6}, {9, 2, 3, 2}, {1, 1, Padding2d::same()}, true, true, std::nullopt),
+          sample({9, 1, 8, 9}, {3, 1, 3, 3}, {}, true, true, Pool2dOptions{.window = 2}),
+          sample({2, 5, 9, 9}, {10, 5, 3, 3}, {{2, 1}}, false, true, Pool2dOptions{.window = 3, .stride = 2}),
+          sample({2, 4, 6, 6}, {6, 2, 2, 2}, {1, 1, {}, 2}, true, false, Pool2dOptions{.window = 2}),
+          sample({3, 8, 13, 12}, {9, 8, 5, 5}, {}, true, true, Pool2dOptions{.window = 2}),  // large enough for Winograd's algorithm
+          sample({0, 1, 4, 4}, {2, 1, 3, 3}, {}, true, true, std::nullopt)};
     };
     return made;
   }();
@@ -115,7 +118,8 @@ const Op& conv_data_op() {
                         using T = decltype(zero);
                         const T* const gate = call.input(2).read<T>();
                         T* const x = call.output(0).write<T>();
-                        std::transform(gate, gate + call.output(0).elements(), x, x, [](T open, T value) { return open <= T(0) ? T(0) : value; });
+                        std::transform(gate, gate + call.output(0).elements(), x, x,
+                                       [](T open, T value) { return open <= T(0) ? T(0) : value; });
                       });
                     }),
                     direct_conv_kernel(ConvRole::data, read_fused), winograd_conv_kernel(ConvRole::data, read_fused)};
@@ -161,7 +165,8 @@ const Op& conv_weight_op() {
         conv.bias = true;
         return Sample{conv, {sample_images(x), sample_images(conv_result(conv, x[0]))}};
       };
-      return std::vector<Sample>{sample({9, 3, 6, 7}, {4, 3, 3, 3}, {}), sample({3, 1, 7, 6}, {9, 1, 3, 2}, {1, 1, Padding2d::same()}), sample({0, 1, 4, 4}, {2, 1, 3, 3}, {})};
+      return std::vector<Sample>{sample({9, 3, 6, 7}, {4, 3, 3, 3}, {}), sample({3, 1, 7, 6}, {9, 1, 3, 2}, {1, 1, Padding2d::same()}),
+                                 sample({0, 1, 4, 4}, {2, 1, 3, 3}, {})};
     };
     return made;
   }();
@@ -172,7 +177,8 @@ const Op& conv_weight_op() {
 // those windows.
 bool gated(const Graph& graph, ValueId positions) {
   const auto readers = graph.readers(positions);
-  return !graph.value(positions).wanted && std::all_of(readers.begin(), readers.end(), [&](StepId reader) { return is(graph, reader, "winners"); });
+  return !graph.value(positions).wanted &&
+         std::all_of(readers.begin(), readers.end(), [&](StepId reader) { return is(graph, reader, "winners"); });
 }
 
 // conv2d, then what follows it as long as nobody else reads what lies between.
@@ -198,7 +204,8 @@ bool fuse_forward(Graph& graph, StepId s) {
     conv.relu = true;
     take(relu);
   }
-  if (const StepId pool = only_reader(graph, results[0]); is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
+  if (const StepId pool = only_reader(graph, results[0]);
+      is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
     conv.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
     take(pool);
   } else if (const auto readers = graph.readers(results[0]); readers.size() > 1) {
@@ -208,7 +215,11 @@ bool fuse_forward(Graph& graph, StepId s) {
   std::vector<Spec> specs = graph.specs_of(results);
   const StepId last = taken.back();
   for (const StepId id : taken) graph.remove(id);
-  const StepId made = graph.insert(last, make_step(conv_forward_op(), conv, std::move(inputs), graph.step(s), "conv2d + " + std::string(conv.bias ? "bias" : "") + (conv.relu ? " relu" : "") + (conv.pool ? " pool" : "")), specs);
+  const StepId made =
+      graph.insert(last,
+                   make_step(conv_forward_op(), conv, std::move(inputs), graph.step(s),
+                             "conv2d + " + std::string(conv.bias ? "bias" : "") + (conv.relu ? " relu" : "") + (conv.pool ? " pool" : "")),
+                   specs);
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
   return true;
 }
@@ -226,7 +237,8 @@ bool fuse_data_gate(Graph& graph, StepId s) {
   const ValueId result = graph.step(s).outputs[0];
   graph.remove(data);
   graph.remove(s);
-  const StepId made = graph.insert(s, make_step(conv_data_op(), conv, std::move(inputs), graph.step(data), "conv2d_data + gate"), {graph.value(result).spec});
+  const StepId made = graph.insert(s, make_step(conv_data_op(), conv, std::move(inputs), graph.step(data), "conv2d_data + gate"),
+                                   {graph.value(result).spec});
   graph.replace(result, graph.step(made).outputs[0]);
   return true;
 }

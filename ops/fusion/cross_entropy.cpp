@@ -26,10 +26,11 @@ void naive_run(const KernelCall& call) {
 void direct_run(const KernelCall& call) {
   const View& gradient = call.output(1);
   const Index rows = gradient.shape[0], classes = gradient.shape[1];
-  direct::softmax_cross_entropy(rows, classes, call.input(0).read<float>(), call.input(1).read<std::int32_t>(), nullptr, 1.0f, call.output(0).write<float>(),
-                                gradient.write<float>());
+  direct::softmax_cross_entropy(rows, classes, call.input(0).read<float>(), call.input(1).read<std::int32_t>(), nullptr, 1.0f,
+                                call.output(0).write<float>(), gradient.write<float>());
   for (Index n = 0; n < rows; ++n) {
-    direct::affine(call.input(2).read<float>()[n], 0.0f, classes, gradient.read<float>() + n * classes, gradient.write<float>() + n * classes);
+    direct::affine(call.input(2).read<float>()[n], 0.0f, classes, gradient.read<float>() + n * classes,
+                   gradient.write<float>() + n * classes);
   }
 }
 
@@ -42,7 +43,9 @@ const Op& cross_entropy_op() {
     direct.backend = "direct";
     direct.dtypes = {DType::f32};
     direct.run = direct_run;
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_run<decltype(zero)>(call); }); }), std::move(direct)};
+    made.kernels = {
+        naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_run<decltype(zero)>(call); }); }),
+        std::move(direct)};
     made.samples = [] {
       const auto sample = [](Index n, Index classes) {
         return Sample{{}, {sample_images({n, classes}), sample_images({n}, SampleInput::Fill::classes, classes), sample_images({n, 1})}};
@@ -65,7 +68,8 @@ bool fuse_gradient(Graph& graph, StepId s) {
   const StepId forward = graph.value(probabilities).maker;
   const Step loss = graph.step(forward);
   if (probabilities != loss.outputs[1] || only_reader(graph, probabilities) != graph.value(difference).maker) return false;
-  if (graph.value(loss.inputs[1]).spec.dtype != DType::i32 || graph.maker(hot)->inputs[0] != loss.inputs[1] || only_reader(graph, hot) < 0) return false;
+  if (graph.value(loss.inputs[1]).spec.dtype != DType::i32 || graph.maker(hot)->inputs[0] != loss.inputs[1] || only_reader(graph, hot) < 0)
+    return false;
   if (graph.value(dloss).maker >= 0) {
     graph.note("fuse", "no gradient beside the loss at " + loss.text() + ": its cotangent is not known beforehand");
     return false;
@@ -73,7 +77,9 @@ bool fuse_gradient(Graph& graph, StepId s) {
   const std::vector<ValueId> results = {loss.outputs[0], product.outputs[0]};
   if (graph.value(dloss).spec.shape != Shape{graph.value(results[1]).spec.shape[0], 1}) return false;
   for (const StepId id : {forward, graph.value(difference).maker, graph.value(hot).maker, s}) graph.remove(id);
-  const StepId made = graph.insert(forward, make_step(cross_entropy_op(), {}, {loss.inputs[0], loss.inputs[1], dloss}, loss, "softmax_cross_entropy + gradient"), graph.specs_of(results));
+  const StepId made = graph.insert(
+      forward, make_step(cross_entropy_op(), {}, {loss.inputs[0], loss.inputs[1], dloss}, loss, "softmax_cross_entropy + gradient"),
+      graph.specs_of(results));
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
   return true;
 }

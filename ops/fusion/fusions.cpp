@@ -9,7 +9,8 @@ const std::vector<plan::Fusion>& builtin_fusions() {
     std::vector<plan::Fusion> all;
     // Winners come before the convolutions, which may only swallow a ReLU that the backward pass does not read; the gradients of weights
     // come before winners, which want to know all readers.
-    for (const auto family : {cross_entropy_fusions, batch_norm_fusions, conv_gradient_fusions, winners_fusions, conv_forward_fusions, linear_fusions, linear_update_fusions}) {
+    for (const auto family : {cross_entropy_fusions, batch_norm_fusions, conv_gradient_fusions, winners_fusions, conv_forward_fusions,
+                              linear_fusions, linear_update_fusions}) {
       for (plan::Fusion& rule : family()) all.push_back(std::move(rule));
     }
     return all;

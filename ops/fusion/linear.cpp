@@ -29,7 +29,9 @@ MatmulGeometry forward_geometry(const Shape& x, const Shape& w) {
   return g;
 }
 
-double product_flops(Index rows, Index inner, Index columns) { return 2.0 * static_cast<double>(rows) * static_cast<double>(inner * columns); }
+double product_flops(Index rows, Index inner, Index columns) {
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(inner * columns);
+}
 
 Kernel direct_kernel(void (*run)(const KernelCall&)) {
   Kernel kernel;
@@ -59,12 +61,14 @@ const Op& linear_op() {
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0], query.shape(1)[0]}, query.dtype(0)}}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b01 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[1], query.shape(1)[0]); };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_forward<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { naive_forward<decltype(zero)>(call); });
+                    }),
                     direct_kernel([](const KernelCall& call) {
                       const auto& a = call.attributes.as<LinearAttributes>();
                       const Shape &x = call.input(0).shape, &w = call.input(1).shape;
-                      direct::linear_forward({x[0], x[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(), a.bias ? call.input(2).read<float>() : nullptr,
-                                             a.relu, call.output(0).write<float>());
+                      direct::linear_forward({x[0], x[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
+                                             a.bias ? call.input(2).read<float>() : nullptr, a.relu, call.output(0).write<float>());
                     })};
     made.samples = [] {
       const auto sample = [](Index rows, Index in, Index out, bool bias, bool relu) {
@@ -72,7 +76,8 @@ const Op& linear_op() {
         if (bias) result.inputs.push_back(sample_value({out}));
         return result;
       };
-      return std::vector<Sample>{sample(9, 5, 4, true, true), sample(6, 20, 17, false, true), sample(3, 33, 10, true, false), sample(0, 3, 2, true, true)};
+      return std::vector<Sample>{sample(9, 5, 4, true, true), sample(6, 20, 17, false, true), sample(3, 33, 10, true, false),
+                                 sample(0, 3, 2, true, true)};
     };
     return made;
   }();
@@ -94,16 +99,19 @@ const Op& linear_data_op() {
                         using T = decltype(zero);
                         const T* const gate = call.input(2).read<T>();
                         T* const x = call.output(0).write<T>();
-                        std::transform(gate, gate + call.output(0).elements(), x, x, [](T open, T value) { return open <= T(0) ? T(0) : value; });
+                        std::transform(gate, gate + call.output(0).elements(), x, x,
+                                       [](T open, T value) { return open <= T(0) ? T(0) : value; });
                       });
                     }),
                     direct_kernel([](const KernelCall& call) {
                       const Shape &y = call.input(0).shape, &w = call.input(1).shape;
-                      direct::linear_data({y[0], w[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(), call.input(2).read<float>(),
-                                          call.output(0).write<float>());
+                      direct::linear_data({y[0], w[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
+                                          call.input(2).read<float>(), call.output(0).write<float>());
                     })};
     made.samples = [] {
-      const auto sample = [](Index rows, Index in, Index out) { return Sample{{}, {sample_images({rows, out}), sample_value({out, in}), sample_images({rows, in})}}; };
+      const auto sample = [](Index rows, Index in, Index out) {
+        return Sample{{}, {sample_images({rows, out}), sample_value({out, in}), sample_images({rows, in})}};
+      };
       return std::vector<Sample>{sample(9, 5, 4), sample(6, 20, 17), sample(0, 3, 2)};
     };
     return made;
@@ -127,13 +135,15 @@ class PreparedUpdate final : public PreparedKernel {
     const Shape &dy = call.input(UpdateInput::y).shape, &in = call.input(UpdateInput::x).shape;
     for (int o = 0; o < 3; ++o) {  // in place in a plan; else the rows are taken over first
       const View &from = call.input(o), &to = call.output(o);
-      if (from.data != to.data) std::copy(from.read<float>() + first * in[1], from.read<float>() + last * in[1], to.write<float>() + first * in[1]);
+      if (from.data != to.data)
+        std::copy(from.read<float>() + first * in[1], from.read<float>() + last * in[1], to.write<float>() + first * in[1]);
     }
     const auto scalar = [&](int input) { return *call.input(input).read<float>(); };
-    direct::linear_weight_adam({dy[0], in[1], dy[1]},
-                               direct_adam_step(call.attributes, scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2)),
-                               call.input(UpdateInput::x).read<float>(), call.input(UpdateInput::y).read<float>(), first, last, call.output(0).write<float>(),
-                               call.output(1).write<float>(), call.output(2).write<float>());
+    direct::linear_weight_adam(
+        {dy[0], in[1], dy[1]},
+        direct_adam_step(call.attributes, scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2)),
+        call.input(UpdateInput::x).read<float>(), call.input(UpdateInput::y).read<float>(), first, last, call.output(0).write<float>(),
+        call.output(1).write<float>(), call.output(2).write<float>());
   }
 
  private:
@@ -163,7 +173,8 @@ void naive_update(const KernelCall& call) {
 
 const Op& linear_adam_op() {
   static const Op op = [] {
-    Op made = make_op("linear_weight_adam", "Adam with the gradient y^T x of a linear layer's weights, which never leaves the registers", 8, 8);
+    Op made =
+        make_op("linear_weight_adam", "Adam with the gradient y^T x of a linear layer's weights, which never leaves the registers", 8, 8);
     made.overwrites = 0b111;
     made.sliced = true;
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0], query.inputs[1], query.inputs[2]}; };
@@ -173,15 +184,17 @@ const Op& linear_adam_op() {
     };
     Kernel direct = direct_kernel([](const KernelCall& call) { PreparedUpdate::run_rows(call, 0, call.input(0).shape[0]); });
     direct.prepare = [](const PlanQuery& query) -> Preparation { return {std::make_unique<PreparedUpdate>(query.shape(0)[0]), {}}; };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_update<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { naive_update<decltype(zero)>(call); });
+                    }),
                     std::move(direct)};
     made.samples = [] {
       using Fill = SampleInput::Fill;
       const auto sample = [](Index n, Index in, Index out) {
         const Shape w{out, in};
         return Sample{AdamAttributes{0.95, 0.99, 1e-8, 0.01},
-                      {sample_value(w), sample_value(w), sample_value(w, Fill::positive), sample_images({n, out}), sample_images({n, in}), sample_value({}, Fill::positive),
-                       sample_value({}, Fill::positive), sample_value({}, Fill::positive)}};
+                      {sample_value(w), sample_value(w), sample_value(w, Fill::positive), sample_images({n, out}), sample_images({n, in}),
+                       sample_value({}, Fill::positive), sample_value({}, Fill::positive), sample_value({}, Fill::positive)}};
       };
       return std::vector<Sample>{sample(9, 21, 11), sample(4, 5, 3)};
     };
@@ -195,7 +208,8 @@ bool fuse_forward(Graph& graph, StepId s) {
   if (!is(graph, s, "matmul")) return false;
   const auto& flags = graph.step(s).attributes.as<MatmulAttributes>();
   const ValueId w = graph.step(s).inputs[1];
-  if (flags.transpose_a || !flags.transpose_b || graph.value(w).batched || graph.value(graph.step(s).inputs[0]).spec.shape.rank() != 2) return false;
+  if (flags.transpose_a || !flags.transpose_b || graph.value(w).batched || graph.value(graph.step(s).inputs[0]).spec.shape.rank() != 2)
+    return false;
   const Index out = graph.value(w).spec.shape[0];
   LinearAttributes linear;
   std::vector<ValueId> inputs = graph.step(s).inputs;
@@ -232,12 +246,14 @@ bool fuse_data_gate(Graph& graph, StepId s) {
   const StepId product = graph.value(dx).maker;
   const auto& flags = graph.step(product).attributes.as<MatmulAttributes>();
   std::vector<ValueId> inputs = graph.step(product).inputs;
-  if (flags.transpose_a || flags.transpose_b || graph.value(inputs[1]).batched || graph.value(inputs[0]).spec.shape.rank() != 2) return false;
+  if (flags.transpose_a || flags.transpose_b || graph.value(inputs[1]).batched || graph.value(inputs[0]).spec.shape.rank() != 2)
+    return false;
   inputs.push_back(gate);
   const ValueId result = graph.step(s).outputs[0];
   graph.remove(product);
   graph.remove(s);
-  const StepId made = graph.insert(s, make_step(linear_data_op(), {}, std::move(inputs), graph.step(product), "linear gradient + gate"), {graph.value(result).spec});
+  const StepId made = graph.insert(s, make_step(linear_data_op(), {}, std::move(inputs), graph.step(product), "linear gradient + gate"),
+                                   {graph.value(result).spec});
   graph.replace(result, graph.step(made).outputs[0]);
   return true;
 }
@@ -251,7 +267,9 @@ bool fuse_update(Graph& graph, StepId s) {
   if (!graph.made_by(g, "matmul") || only_reader(graph, g) != s) return false;
   const Step& product = *graph.maker(g);
   const auto& flags = product.attributes.as<MatmulAttributes>();
-  if (!flags.transpose_a || flags.transpose_b || graph.batched_inputs(product) != 0b11 || graph.value(product.inputs[0]).spec.shape.rank() != 2) return false;
+  if (!flags.transpose_a || flags.transpose_b || graph.batched_inputs(product) != 0b11 ||
+      graph.value(product.inputs[0]).spec.shape.rank() != 2)
+    return false;
   constexpr Index small = 16384;  // elements: a smaller gradient is cheaper as one partial sum a chunk
   if (graph.value(g).spec.shape.elements() < small) return false;
   const std::vector<ValueId> inputs = {in[0], in[1], in[2], product.inputs[0], product.inputs[1], in[4], in[5], in[6]};
@@ -269,7 +287,8 @@ bool fuse_update(Graph& graph, StepId s) {
 std::vector<Op> linear_fusion_ops() { return {linear_op(), linear_data_op(), linear_adam_op()}; }
 
 std::vector<plan::Fusion> linear_fusions() {
-  return {{"linear + bias + relu", "a linear layer with what stands behind it", fuse_forward}, {"linear gradient + gate", "the gate of the ReLU below", fuse_data_gate}};
+  return {{"linear + bias + relu", "a linear layer with what stands behind it", fuse_forward},
+          {"linear gradient + gate", "the gate of the ReLU below", fuse_data_gate}};
 }
 
 std::vector<plan::Fusion> linear_update_fusions() {

@@ -48,8 +48,8 @@ class PreparedWinners final : public PreparedKernel {
     capacity = layout_of(pooled).capacity;
   }
   void run(const KernelCall& call) const override {
-    direct::winners(layout_, layout_of(pooled_), call.input(0).shape[0], pooled_[2] * pooled_[3], call.input(0).read<float>(), call.input(1).read<std::int32_t>(),
-                    call.input(2).read<float>(), call.output(0).write<float>());
+    direct::winners(layout_, layout_of(pooled_), call.input(0).shape[0], pooled_[2] * pooled_[3], call.input(0).read<float>(),
+                    call.input(1).read<std::int32_t>(), call.input(2).read<float>(), call.output(0).write<float>());
   }
 
  private:
@@ -60,7 +60,9 @@ class PreparedWinners final : public PreparedKernel {
 const Op& winners_op() {
   static const Op op = [] {
     Op made = make_op("winners", "the gradient of max pool behind (or before) a ReLU: c at the positions whose gate is positive", 3, 3);
-    made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{dense_shape(query.attributes, query.shape(0)[0]), query.dtype(0)}}; };
+    made.shapes = [](const OpQuery& query) {
+      return std::vector<Spec>{{dense_shape(query.attributes, query.shape(0)[0]), query.dtype(0)}};
+    };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b111 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     Kernel direct;
     direct.backend = "direct";
@@ -71,13 +73,18 @@ const Op& winners_op() {
       const bool blocks = query.layout(0) == Layout::nhwc8 && query.layout(1) == Layout::nhwc8 && query.layout(2) == Layout::nhwc8;
       return {std::make_unique<PreparedWinners>(blocks ? Layout::nhwc8 : Layout::nchw, query.shape(0)), {}};
     };
-    made.kernels = {naive_kernel([](const KernelCall& call) { visit_float(call.input(0).dtype, [&](auto zero) { naive_winners<decltype(zero)>(call); }); }),
+    made.kernels = {naive_kernel([](const KernelCall& call) {
+                      visit_float(call.input(0).dtype, [&](auto zero) { naive_winners<decltype(zero)>(call); });
+                    }),
                     std::move(direct)};
     made.samples = [] {
       const auto sample = [](const Shape& pooled, const Shape& dense) {
-        return Sample{WinnersAttributes{dense}, {sample_images(pooled), sample_images(pooled, SampleInput::Fill::classes, dense[2] * dense[3]), sample_images(pooled)}};
+        return Sample{
+            WinnersAttributes{dense},
+            {sample_images(pooled), sample_images(pooled, SampleInput::Fill::classes, dense[2] * dense[3]), sample_images(pooled)}};
       };
-      return std::vector<Sample>{sample({9, 3, 2, 3}, {9, 3, 4, 7}), sample({1, 1, 1, 1}, {1, 1, 2, 2}), sample({0, 2, 2, 2}, {0, 2, 4, 4})};
+      return std::vector<Sample>{sample({9, 3, 2, 3}, {9, 3, 4, 7}), sample({1, 1, 1, 1}, {1, 1, 2, 2}),
+                                 sample({0, 2, 2, 2}, {0, 2, 4, 4})};
     };
     return made;
   }();
@@ -135,6 +142,8 @@ bool fuse_winners(Graph& graph, StepId s) {
 }  // namespace
 
 std::vector<Op> winners_ops() { return {winners_op()}; }
-std::vector<plan::Fusion> winners_fusions() { return {{"winners", "a sparse cotangent behind max pool and ReLU, for the convolution's gradients", fuse_winners}}; }
+std::vector<plan::Fusion> winners_fusions() {
+  return {{"winners", "a sparse cotangent behind max pool and ReLU, for the convolution's gradients", fuse_winners}};
+}
 
 }  // namespace wengert

@@ -46,8 +46,7 @@ T attribute_as(const ReferenceCase& reference, const std::string& name) {
 }
 
 double epsilon_of(DType dtype) {
-  return dtype == DType::f64 ? std::numeric_limits<double>::epsilon()
-                             : static_cast<double>(std::numeric_limits<float>::epsilon());
+  return dtype == DType::f64 ? std::numeric_limits<double>::epsilon() : static_cast<double>(std::numeric_limits<float>::epsilon());
 }
 
 }  // namespace
@@ -55,9 +54,7 @@ double epsilon_of(DType dtype) {
 Index ReferenceCase::integer(const std::string& attribute) const { return attribute_as<Index>(*this, attribute); }
 double ReferenceCase::real(const std::string& attribute) const { return attribute_as<double>(*this, attribute); }
 bool ReferenceCase::flag(const std::string& attribute) const { return attribute_as<bool>(*this, attribute); }
-std::string ReferenceCase::text(const std::string& attribute) const {
-  return attribute_as<std::string>(*this, attribute);
-}
+std::string ReferenceCase::text(const std::string& attribute) const { return attribute_as<std::string>(*this, attribute); }
 std::vector<Index> ReferenceCase::integers(const std::string& attribute) const {
   return attribute_as<std::vector<Index>>(*this, attribute);
 }
@@ -98,8 +95,7 @@ Tensor reference_tensor(const Shape& shape, DType dtype, const ReferenceFill& fi
   return Tensor::copy(values.data(), shape).cast(dtype);
 }
 
-std::string reference_mismatch(const ReferenceCase& reference, const std::string& array, const Tensor& got,
-                               const ReferenceBound& bound) {
+std::string reference_mismatch(const ReferenceCase& reference, const std::string& array, const Tensor& got, const ReferenceBound& bound) {
   const std::vector<double>& expected = reference.arrays.at(array);
   if (static_cast<std::size_t>(got.elements()) != expected.size()) {
     return fmt::format("{}: wanted {} elements, got {}", array, expected.size(), got.spec().text());
@@ -110,8 +106,8 @@ std::string reference_mismatch(const ReferenceCase& reference, const std::string
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double value = got.at(static_cast<Index>(i));
     if (!(std::abs(value - expected[i]) <= limit)) {  // also catches a NaN
-      return fmt::format("{}[{}]: wanted {:.17g} within {:.2g}, got {:.17g}, shape {}", array, i, expected[i], limit,
-                         value, got.shape().text());
+      return fmt::format("{}[{}]: wanted {:.17g} within {:.2g}, got {:.17g}, shape {}", array, i, expected[i], limit, value,
+                         got.shape().text());
     }
   }
   return {};

@@ -11,8 +11,8 @@
 class ReferenceCase {
  public:
   std::string kind;
-  int number = 0;                                    // among the cases of its kind
-  std::map<std::string, std::string> attributes;     // as JSON text
+  int number = 0;                                     // among the cases of its kind
+  std::map<std::string, std::string> attributes;      // as JSON text
   std::map<std::string, std::vector<double>> arrays;  // row-major
 
   std::string name() const { return kind + "/" + std::to_string(number); }  // "conv2d/17", what WENGERT_CASE takes
@@ -22,7 +22,7 @@ class ReferenceCase {
   std::string text(const std::string& attribute) const;
   std::vector<wengert::Index> integers(const std::string& attribute) const;
   wengert::Shape shape(const std::string& attribute) const;
-  std::string describe() const;                      // all attributes, for messages
+  std::string describe() const;  // all attributes, for messages
 };
 
 // The cases of a kind, in file order; the one case alone where the environment has WENGERT_CASE=kind/number.

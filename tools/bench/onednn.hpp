@@ -36,12 +36,13 @@ inline memory::desc f32(const Dims& dims, Tag tag) { return {dims, memory::data_
 
 // 64-byte aligned zeros.
 struct Buffer {
-  explicit Buffer(std::size_t count) : size(count), data(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t{64}))) {
+  explicit Buffer(std::size_t count)
+      : size(count), data(static_cast<float*>(::operator new (count * sizeof(float), std::align_val_t{64}))) {
     std::memset(data, 0, count * sizeof(float));
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { ::operator delete(data, std::align_val_t{64}); }
+  ~Buffer() { ::operator delete (data, std::align_val_t{64}); }
   std::size_t size;
   float* data;
 };
@@ -129,7 +130,7 @@ inline Call fastest(const std::vector<std::function<Call()>>& makers) {
       Call call;
       try {
         call = make();
-      } catch (const dnnl::error& e) { 
+      } catch (const dnnl::error& e) {
         continue;
       }
       if (!reference && call.kernel.find("ref") != std::string::npos) continue;
@@ -167,7 +168,8 @@ inline int serve(int argc, char** argv, const std::string& network, const std::f
     return 2;
   }
   omp_set_num_threads(threads);
-  dnnl::set_primitive_cache_capacity(0);  // it takes nchw and nhwc for equal where there is one channel, and answers with the other's kernel
+  dnnl::set_primitive_cache_capacity(
+      0);  // it takes nchw and nhwc for equal where there is one channel, and answers with the other's kernel
   std::cout << "{\"peer\": \"oneDNN\", \"version\": \"" << version() << "\", \"mode\": \"hand-built\", \"threads\": " << threads
             << ", \"networks\": [" << network << "]}" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {

@@ -34,18 +34,23 @@ Call prepared(const Convolution& c, const std::string& direction, Tag x, Tag y) 
   if (direction == "forward") {
     const auto pd = forward_of(c, x, y, false, false);
     call.kernel = pd.impl_info_str();
-    call.parts.push_back({dnnl::convolution_forward(pd), {{DNNL_ARG_SRC, filled(pd.src_desc())}, {DNNL_ARG_WEIGHTS, filled(pd.weights_desc())},
-                                                          {DNNL_ARG_DST, filled(pd.dst_desc())}}});
+    call.parts.push_back(
+        {dnnl::convolution_forward(pd),
+         {{DNNL_ARG_SRC, filled(pd.src_desc())}, {DNNL_ARG_WEIGHTS, filled(pd.weights_desc())}, {DNNL_ARG_DST, filled(pd.dst_desc())}}});
   } else if (direction == "data") {
     const auto pd = data_of(c, x, y);
     call.kernel = pd.impl_info_str();
-    call.parts.push_back({dnnl::convolution_backward_data(pd), {{DNNL_ARG_DIFF_SRC, filled(pd.diff_src_desc())}, {DNNL_ARG_WEIGHTS, filled(pd.weights_desc())},
-                                                                {DNNL_ARG_DIFF_DST, filled(pd.diff_dst_desc())}}});
+    call.parts.push_back({dnnl::convolution_backward_data(pd),
+                          {{DNNL_ARG_DIFF_SRC, filled(pd.diff_src_desc())},
+                           {DNNL_ARG_WEIGHTS, filled(pd.weights_desc())},
+                           {DNNL_ARG_DIFF_DST, filled(pd.diff_dst_desc())}}});
   } else if (direction == "weight") {
     const auto pd = weights_of(c, x, y);
     call.kernel = pd.impl_info_str();
-    call.parts.push_back({dnnl::convolution_backward_weights(pd), {{DNNL_ARG_SRC, filled(pd.src_desc())}, {DNNL_ARG_DIFF_WEIGHTS, filled(pd.diff_weights_desc())},
-                                                                   {DNNL_ARG_DIFF_DST, filled(pd.diff_dst_desc())}}});
+    call.parts.push_back({dnnl::convolution_backward_weights(pd),
+                          {{DNNL_ARG_SRC, filled(pd.src_desc())},
+                           {DNNL_ARG_DIFF_WEIGHTS, filled(pd.diff_weights_desc())},
+                           {DNNL_ARG_DIFF_DST, filled(pd.diff_dst_desc())}}});
   } else {
     throw std::runtime_error("wanted forward, data or weight, got " + direction);
   }
@@ -53,7 +58,8 @@ Call prepared(const Convolution& c, const std::string& direction, Tag x, Tag y) 
 }
 
 Call best_of(const Convolution& c, const std::string& direction) {
-  const std::map<Tag, const char*> layouts{{Tag::nhwc, "nhwc"}, {Tag::nchw, "nchw"}, {Tag::nChw8c, "nChw8c"}, {Tag::nChw16c, "nChw16c"}, {Tag::any, "any"}};
+  const std::map<Tag, const char*> layouts{
+      {Tag::nhwc, "nhwc"}, {Tag::nchw, "nchw"}, {Tag::nChw8c, "nChw8c"}, {Tag::nChw16c, "nChw16c"}, {Tag::any, "any"}};
   std::vector<std::function<Call()>> makers;
   const auto add = [&](Tag x, Tag y) {
     makers.push_back([&, x, y] {
@@ -76,7 +82,8 @@ int main(int argc, char** argv) {
     std::istringstream in(line);
     std::string word, shape, direction;
     int rounds = 0;
-    if (!(in >> word >> shape >> direction >> rounds) || word != "conv") throw std::runtime_error("wanted conv SHAPE DIRECTION ROUNDS, got " + line);
+    if (!(in >> word >> shape >> direction >> rounds) || word != "conv")
+      throw std::runtime_error("wanted conv SHAPE DIRECTION ROUNDS, got " + line);
     if (prepared_for != shape + direction) {
       call = best_of(geometry_of(shape), direction);
       prepared_for = shape + direction;

@@ -19,7 +19,8 @@ namespace {
 using Long = std::int64_t;
 constexpr Long classes = 10, hidden = 128, features = 800, pixels = 784;
 // Where the weights lie in the flat parameters, in the order in which peers/common.py draws them.
-constexpr Long conv1_w = 0, conv1_b = 200, conv2_w = 208, conv2_b = 1808, fc1_w = 1816, fc2_w = fc1_w + features * hidden, total = fc2_w + hidden * classes;
+constexpr Long conv1_w = 0, conv1_b = 200, conv2_w = 208, conv2_b = 1808, fc1_w = 1816, fc2_w = fc1_w + features * hidden,
+               total = fc2_w + hidden * classes;
 
 std::vector<unsigned char> unpacked(const std::string& path, std::size_t header, std::size_t count) {
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
@@ -52,9 +53,24 @@ void draw(float* into, Long first, Long count, double fan_in) {
 
 class Chain {
  public:
-  Chain(Long batch, const Data& data) : n_(batch), data_(data), x_(size(pixels)), h1_(size(24 * 24 * 8)), h2_(size(20 * 20 * 8)), p_(size(features)),
-        h3_(size(hidden)), logits_(size(classes)), dh1_(h1_.size), dh2_(h2_.size), dp_(p_.size), dh3_(h3_.size), dlogits_(logits_.size),
-        w_(total), g_(total), m_(total), v_(total) {
+  Chain(Long batch, const Data& data)
+      : n_(batch),
+        data_(data),
+        x_(size(pixels)),
+        h1_(size(24 * 24 * 8)),
+        h2_(size(20 * 20 * 8)),
+        p_(size(features)),
+        h3_(size(hidden)),
+        logits_(size(classes)),
+        dh1_(h1_.size),
+        dh2_(h2_.size),
+        dp_(p_.size),
+        dh3_(h3_.size),
+        dlogits_(logits_.size),
+        w_(total),
+        g_(total),
+        m_(total),
+        v_(total) {
     build_convolutions();
     build_pool();
     build_linear(hidden, features, fc1_w, p_, h3_, dp_, dh3_, true, fc1_forward_, fc1_backward_, fc1_storage_);
@@ -87,8 +103,8 @@ class Chain {
   }
 
   std::string settings() const {
-    return "conv1 " + conv1_forward_.kernel + ", " + conv1_backward_.kernel + "; conv2 " + conv2_forward_.kernel + ", " + conv2_backward_.kernel +
-           "; pool " + pool_forward_.kernel + "; fc1 " + fc1_forward_.kernel + "; fc2 " + fc2_forward_.kernel;
+    return "conv1 " + conv1_forward_.kernel + ", " + conv1_backward_.kernel + "; conv2 " + conv2_forward_.kernel + ", " +
+           conv2_backward_.kernel + "; pool " + pool_forward_.kernel + "; fc1 " + fc1_forward_.kernel + "; fc2 " + fc2_forward_.kernel;
   }
 
  private:
@@ -97,7 +113,8 @@ class Chain {
   static const char* name(Tag tag) { return tag == Tag::nhwc ? " nhwc" : tag == Tag::nchw ? " nchw" : " nChw8c"; }
 
   // Gradients into g_ in plain order: through a copy where the primitive wants another.
-  static void weight_gradients(Call& call, const dnnl::convolution_backward_weights::primitive_desc& pd, const memory& x, const memory& y, const memory& plain) {
+  static void weight_gradients(Call& call, const dnnl::convolution_backward_weights::primitive_desc& pd, const memory& x, const memory& y,
+                               const memory& plain) {
     const memory w = pd.diff_weights_desc() == plain.get_desc() ? plain : memory(pd.diff_weights_desc(), engine());
     call.parts.push_back({dnnl::convolution_backward_weights(pd), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, y}, {DNNL_ARG_DIFF_WEIGHTS, w}}});
     if (w != plain) call.parts.push_back({dnnl::reorder(w, plain), {{DNNL_ARG_FROM, w}, {DNNL_ARG_TO, plain}}});
@@ -111,8 +128,11 @@ class Chain {
       Call call;
       call.kernel = pd.impl_info_str() + std::string(name(x)) + name(y);
       const memory in = at(pd.src_desc(), from), weights = call.input(at(f32(c.w, Tag::oihw), w_.data + w), pd.weights_desc());
-      call.parts.push_back({dnnl::convolution_forward(pd), {{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_BIAS, at(pd.bias_desc(), w_.data + b)},
-                                                            {DNNL_ARG_DST, at(pd.dst_desc(), to)}}});
+      call.parts.push_back({dnnl::convolution_forward(pd),
+                            {{DNNL_ARG_SRC, in},
+                             {DNNL_ARG_WEIGHTS, weights},
+                             {DNNL_ARG_BIAS, at(pd.bias_desc(), w_.data + b)},
+                             {DNNL_ARG_DST, at(pd.dst_desc(), to)}}});
       return call;
     };
     const auto data = [this](const Convolution& c, Tag tag, float* from, float* to, Long w) {
@@ -120,8 +140,10 @@ class Chain {
       Call call;
       call.kernel = pd.impl_info_str() + std::string(name(tag));
       const memory weights = call.input(at(f32(c.w, Tag::oihw), w_.data + w), pd.weights_desc());
-      call.parts.push_back({dnnl::convolution_backward_data(pd), {{DNNL_ARG_DIFF_DST, at(pd.diff_dst_desc(), from)}, {DNNL_ARG_WEIGHTS, weights},
-                                                                  {DNNL_ARG_DIFF_SRC, at(pd.diff_src_desc(), to)}}});
+      call.parts.push_back({dnnl::convolution_backward_data(pd),
+                            {{DNNL_ARG_DIFF_DST, at(pd.diff_dst_desc(), from)},
+                             {DNNL_ARG_WEIGHTS, weights},
+                             {DNNL_ARG_DIFF_SRC, at(pd.diff_src_desc(), to)}}});
       return call;
     };
     const auto weight = [this](const Convolution& c, Tag x, Tag y, float* in, float* dy, Long w) {
@@ -164,9 +186,11 @@ class Chain {
       const memory winners(pd.workspace_desc(), engine());
       Call call;
       call.kernel = pd.impl_info_str() + std::string(name(tag));
-      call.parts.push_back({dnnl::pooling_forward(pd), {{DNNL_ARG_SRC, at(xd, h2_.data)}, {DNNL_ARG_DST, at(yd, p_.data)}, {DNNL_ARG_WORKSPACE, winners}}});
+      call.parts.push_back(
+          {dnnl::pooling_forward(pd), {{DNNL_ARG_SRC, at(xd, h2_.data)}, {DNNL_ARG_DST, at(yd, p_.data)}, {DNNL_ARG_WORKSPACE, winners}}});
       Call& other = backward[tag];
-      other.parts = {{dnnl::pooling_backward(back), {{DNNL_ARG_DIFF_DST, at(yd, dp_.data)}, {DNNL_ARG_DIFF_SRC, at(xd, dh2_.data)}, {DNNL_ARG_WORKSPACE, winners}}}};
+      other.parts = {{dnnl::pooling_backward(back),
+                      {{DNNL_ARG_DIFF_DST, at(yd, dp_.data)}, {DNNL_ARG_DIFF_SRC, at(xd, dh2_.data)}, {DNNL_ARG_WORKSPACE, winners}}}};
       Call both = call;  // timed together: they share the winners
       both.parts.push_back(other.parts[0]);
       return both;
@@ -177,7 +201,8 @@ class Chain {
   }
 
   // y = relu?(x w'), w stored in the order in which all three products together are fastest; one of the two gradients is by x.
-  void build_linear(Long outputs, Long inputs, Long w, Buffer& x, Buffer& y, Buffer& dx, Buffer& dy, bool relu, Call& forward, Call& backward, memory::desc& storage) {
+  void build_linear(Long outputs, Long inputs, Long w, Buffer& x, Buffer& y, Buffer& dx, Buffer& dy, bool relu, Call& forward,
+                    Call& backward, memory::desc& storage) {
     const memory::desc xd = f32({n_, inputs}, Tag::ab), yd = f32({n_, outputs}, Tag::ab);
     const auto product = [&](const memory::desc& wd, bool activate) {
       const auto prop = dnnl::prop_kind::forward_training;
@@ -201,9 +226,12 @@ class Chain {
       const dnnl::inner_product_backward_weights::primitive_desc weights({xd, wd, yd}, engine(), hint);
 #endif
       const memory wm = at(wd, w_.data + w);
-      call.parts = {{dnnl::inner_product_forward(pd), {{DNNL_ARG_SRC, at(xd, x.data)}, {DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_DST, at(yd, y.data)}}},
-                    {dnnl::inner_product_backward_weights(weights), {{DNNL_ARG_SRC, at(xd, x.data)}, {DNNL_ARG_DIFF_WEIGHTS, at(wd, g_.data + w)}, {DNNL_ARG_DIFF_DST, at(yd, dy.data)}}},
-                    {dnnl::inner_product_backward_data(data), {{DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_DIFF_DST, at(yd, dy.data)}, {DNNL_ARG_DIFF_SRC, at(xd, dx.data)}}}};
+      call.parts = {
+          {dnnl::inner_product_forward(pd), {{DNNL_ARG_SRC, at(xd, x.data)}, {DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_DST, at(yd, y.data)}}},
+          {dnnl::inner_product_backward_weights(weights),
+           {{DNNL_ARG_SRC, at(xd, x.data)}, {DNNL_ARG_DIFF_WEIGHTS, at(wd, g_.data + w)}, {DNNL_ARG_DIFF_DST, at(yd, dy.data)}}},
+          {dnnl::inner_product_backward_data(data),
+           {{DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_DIFF_DST, at(yd, dy.data)}, {DNNL_ARG_DIFF_SRC, at(xd, dx.data)}}}};
       return call;
     };
     const auto stored = [&](const std::string& called, const memory::desc& wd) {
@@ -227,7 +255,8 @@ class Chain {
     Buffer drawn(features * hidden), permuted(features * hidden);
     draw(drawn.data, fc1_w, features * hidden, features);
     for (Long o = 0; o < hidden; ++o) {
-      for (Long i = 0; i < features; ++i) permuted.data[o * features + i % 100 * 8 + i / 100] = drawn.data[o * features + i];  // (C,H,W) to (H,W,C)
+      for (Long i = 0; i < features; ++i)
+        permuted.data[o * features + i % 100 * 8 + i / 100] = drawn.data[o * features + i];  // (C,H,W) to (H,W,C)
     }
     store({hidden, features}, permuted, fc1_storage_, w_.data + fc1_w);
     draw(drawn.data, fc2_w, hidden * classes, hidden);

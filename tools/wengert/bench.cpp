@@ -48,7 +48,8 @@ std::vector<Timing> time_in_turn(const std::vector<std::function<void()>>& candi
   }
   std::vector<std::vector<double>> times(candidates.size());
   for (int round = 0; round < rounds; ++round) {
-    for (std::size_t c = 0; c < candidates.size(); ++c) times[c].push_back(seconds_of(candidates[c], calls[c]) / static_cast<double>(calls[c]));
+    for (std::size_t c = 0; c < candidates.size(); ++c)
+      times[c].push_back(seconds_of(candidates[c], calls[c]) / static_cast<double>(calls[c]));
   }
   std::vector<Timing> timings;
   for (auto& one : times) timings.push_back({median(one), *std::min_element(one.begin(), one.end())});
@@ -72,7 +73,8 @@ void want_kernel(const std::string& op, const std::vector<std::string>& backends
 }
 
 void add_bench(CLI::App& app, int& status) {
-  CLI::App* bench = app.add_subcommand("bench", "Time the engine's overhead, a convolution, an op, a training step, the core's peak: medians of runs");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Time the engine's overhead, a convolution, an op, a training step, the core's peak: medians of runs");
   bench->require_subcommand(1);
   bench->footer("Example:\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5");
   add_bench_overhead(*bench, status);

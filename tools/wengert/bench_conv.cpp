@@ -134,13 +134,23 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
   if (arguments.as_json) {
     Json results = Json::array();
     for (const Row& row : rows) {
-      results.push_back({{"kernel", row.kernel}, {"threads", row.threads}, {"ms", row.time.median * 1e3}, {"least_ms", row.time.least * 1e3},
+      results.push_back({{"kernel", row.kernel},
+                         {"threads", row.threads},
+                         {"ms", row.time.median * 1e3},
+                         {"least_ms", row.time.least * 1e3},
                          {"gflops", flops / row.time.median * 1e-9}});
       if (!arguments.alone) results.back()["ratio_to_naive"] = naive / row.time.median;
     }
-    print_line(Json{{"op", convolution.op()}, {"direction", convolution.direction}, {"batch", convolution.batch},
-                    {"geometry", convolution.geometry.describe()}, {"dtype", arguments.dtype}, {"flops", flops},
-                    {"blas_core", blas::core_name()}, {"results", results}}.dump(2));
+    print_line(Json{
+        {"op", convolution.op()},
+        {"direction", convolution.direction},
+        {"batch", convolution.batch},
+        {"geometry", convolution.geometry.describe()},
+        {"dtype", arguments.dtype},
+        {"flops", flops},
+        {"blas_core", blas::core_name()},
+        {"results",
+         results}}.dump(2));
     return;
   }
   print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP; OpenBLAS for {}", convolution.op(), arguments.dtype, convolution.batch,
@@ -148,7 +158,8 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
   Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", "times naive"}, {1, 2, 3, 4, 5});
   for (const Row& row : rows) {
     table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
-               fmt::format("{:.2f}", flops / row.time.median * 1e-9), arguments.alone ? "-" : fmt::format("{:.2f}", naive / row.time.median)});
+               fmt::format("{:.2f}", flops / row.time.median * 1e-9),
+               arguments.alone ? "-" : fmt::format("{:.2f}", naive / row.time.median)});
   }
   print_line(table.text());
 }
@@ -160,19 +171,28 @@ void add_bench_conv(CLI::App& bench, int& status) {
   CLI::App* sub = bench.add_subcommand("conv", "Time a convolution: median, GFLOP/s, and the ratio to the naive kernel in the same run");
   sub->add_option("--kernel", arguments->kernels, "Kernels to time in turn: naive, matrix, im2col, auto; default all");
   sub->add_option("--shape", arguments->shape, "Batch, channels, height, width, filters, filter height and width: N,C,H,W,F,KH,KW")
-      ->delimiter(',')->check(whole_number(0))->expected(7)->required();
+      ->delimiter(',')
+      ->check(whole_number(0))
+      ->expected(7)
+      ->required();
   sub->add_option("--stride", arguments->stride, "S or HEIGHT,WIDTH, default 1")->delimiter(',')->check(whole_number(0))->expected(1, 2);
-  sub->add_option("--dilation", arguments->dilation, "D or HEIGHT,WIDTH, default 1")->delimiter(',')->check(whole_number(0))->expected(1, 2);
+  sub->add_option("--dilation", arguments->dilation, "D or HEIGHT,WIDTH, default 1")
+      ->delimiter(',')
+      ->check(whole_number(0))
+      ->expected(1, 2);
   sub->add_option("--padding", arguments->padding, "One of valid, same, full, P, ROWS,COLUMNS and TOP,BOTTOM,LEFT,RIGHT, default valid");
   sub->add_option("--groups", arguments->groups, "Groups of channels and filters, default 1")->check(whole_number(0));
-  sub->add_option("--threads", arguments->threads, "0 means all, default 1; the naive kernel compared with always has 1")->check(whole_number(0, most_threads));
+  sub->add_option("--threads", arguments->threads, "0 means all, default 1; the naive kernel compared with always has 1")
+      ->check(whole_number(0, most_threads));
   sub->add_option("--direction", arguments->direction, "One of forward, data (gradient by x) and weight (gradient by w), default forward")
       ->check(CLI::IsMember({"forward", "data", "weight"}));
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
-  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(whole_number(1));
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
+      ->check(whole_number(1));
   sub->add_flag("--alone", arguments->alone, "Without the naive kernel to compare with, which takes most of the time");
   sub->add_flag("--json", arguments->as_json, "Print JSON");
-  sub->footer("Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
+  sub->footer(
+      "Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {
     const Convolution convolution(*arguments);
     print_rows(convolution, measure(convolution, *arguments), *arguments);

@@ -86,7 +86,8 @@ std::vector<Row> measure(const OpArguments& arguments) {
   const std::vector<std::string> kernels = arguments.kernel.empty() ? backends : std::vector<std::string>{arguments.kernel};
   const std::vector<Sample> samples = op.samples();
   const auto cases = static_cast<Index>(samples.size());
-  if (arguments.only_case >= cases) fail(fmt::format("[{}] has {} sample cases, counted from 0; there is no case {}", op.name, cases, arguments.only_case));
+  if (arguments.only_case >= cases)
+    fail(fmt::format("[{}] has {} sample cases, counted from 0; there is no case {}", op.name, cases, arguments.only_case));
   std::vector<Row> rows;
   for (Index number = 0; number < cases; ++number) {
     if (arguments.only_case < 0 || arguments.only_case == number) measure_case(op, samples, number, kernels, arguments, rows);
@@ -98,16 +99,26 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
   if (arguments.as_json) {
     Json results = Json::array();
     for (const Row& row : rows) {
-      results.push_back({{"case", row.number}, {"inputs", row.inputs}, {"attributes", row.attributes}, {"kernel", row.kernel},
+      results.push_back({{"case", row.number},
+                         {"inputs", row.inputs},
+                         {"attributes", row.attributes},
+                         {"kernel", row.kernel},
                          {"us", row.refusal.empty() ? Json(row.time.median * 1e6) : Json()},
-                         {"least_us", row.refusal.empty() ? Json(row.time.least * 1e6) : Json()}, {"refusal", row.refusal}});
+                         {"least_us", row.refusal.empty() ? Json(row.time.least * 1e6) : Json()},
+                         {"refusal", row.refusal}});
     }
-    print_line(Json{{"op", arguments.op}, {"dtype", arguments.dtype}, {"threads", arguments.threads}, {"blas_core", blas::core_name()},
-                    {"results", results}}.dump(2));
+    print_line(Json{
+        {"op", arguments.op},
+        {"dtype", arguments.dtype},
+        {"threads", arguments.threads},
+        {"blas_core", blas::core_name()},
+        {"results",
+         results}}.dump(2));
     return;
   }
   const std::string threads = arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads);
-  print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s", blas::core_name()));
+  print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s",
+                         blas::core_name()));
   Table table({"case", "kernel", "median", "minimum", "inputs", "attributes"}, {0, 2, 3});
   for (const Row& row : rows) {
     table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.time.median) : "refused",
@@ -126,7 +137,8 @@ void add_bench_op(CLI::App& bench, int& status) {
   sub->add_option("--kernel", arguments->kernel, "One kernel alone, default all that the op has");
   sub->add_option("--threads", arguments->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
-  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")->check(whole_number(1));
+  sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
+      ->check(whole_number(1));
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer("Example:\n  wengert bench op max_pool2d --case 1");
   sub->callback([arguments, &status] {

@@ -64,13 +64,18 @@ void add_bench_overhead(CLI::App& bench, int& status) {
   sub->callback([as_json, &status] {
     const Overhead result = measure();
     if (*as_json) {
-      const nlohmann::ordered_json json = {{"ns_per_op", result.recorded}, {"ns_per_op_with_release", result.released},
-                                           {"ns_per_op_unrecorded", result.unrecorded}, {"ops_a_tape", blocks * ops_a_block}, {"tapes", tapes}};
+      const nlohmann::ordered_json json = {{"ns_per_op", result.recorded},
+                                           {"ns_per_op_with_release", result.released},
+                                           {"ns_per_op_unrecorded", result.unrecorded},
+                                           {"ops_a_tape", blocks * ops_a_block},
+                                           {"tapes", tapes}};
       print_line(json.dump(2));
     } else {
-      print_line(fmt::format("add of 8 floats, recorded and run: {:.0f} ns an op (median of {} blocks of {} ops, a fresh tape every {} ops)",
-                             result.recorded, tapes * blocks, ops_a_block, blocks * ops_a_block));
-      print_line(fmt::format("with making and releasing the tape: {:.0f} ns an op; without recording: {:.0f} ns", result.released, result.unrecorded));
+      print_line(
+          fmt::format("add of 8 floats, recorded and run: {:.0f} ns an op (median of {} blocks of {} ops, a fresh tape every {} ops)",
+                      result.recorded, tapes * blocks, ops_a_block, blocks * ops_a_block));
+      print_line(fmt::format("with making and releasing the tape: {:.0f} ns an op; without recording: {:.0f} ns", result.released,
+                             result.unrecorded));
     }
     status = success;
   });

@@ -78,9 +78,11 @@ void print_json(const Peak& peak) {
 
 void print_table(const Peak& peak) {
   Table table({"one core", "", ""}, {1});
-  for (std::size_t i = 0; i < peak.gflops.size(); ++i) table.add({direct::targets()[i] + ", multiply-add", fmt::format("{:.1f}", peak.gflops[i]), "GFLOP/s"});
+  for (std::size_t i = 0; i < peak.gflops.size(); ++i)
+    table.add({direct::targets()[i] + ", multiply-add", fmt::format("{:.1f}", peak.gflops[i]), "GFLOP/s"});
   for (std::size_t i = 0; i < areas.size(); ++i) {
-    table.add({fmt::format("{}, copy of {}", areas[i].name, bytes_text(areas[i].bytes / 2)), fmt::format("{:.1f}", peak.gigabytes[i]), "GB/s"});
+    table.add(
+        {fmt::format("{}, copy of {}", areas[i].name, bytes_text(areas[i].bytes / 2)), fmt::format("{:.1f}", peak.gigabytes[i]), "GB/s"});
   }
   print_line(table.text());
 }
@@ -88,7 +90,8 @@ void print_table(const Peak& peak) {
 }  // namespace
 
 void add_bench_peak(CLI::App& bench, int& status) {
-  CLI::App* sub = bench.add_subcommand("peak", "What one core can do at most: f32 multiply-adds of each vector target, and copying (bytes read plus written)");
+  CLI::App* sub = bench.add_subcommand(
+      "peak", "What one core can do at most: f32 multiply-adds of each vector target, and copying (bytes read plus written)");
   auto as_json = std::make_shared<bool>(false);
   sub->add_flag("--json", *as_json, "Print JSON");
   sub->footer("Example:\n  wengert bench peak --json");

@@ -51,10 +51,13 @@ int run(const PredictBenchArguments& a) {
   const double middle = median(seconds);
   constexpr double milliseconds = 1e3;
   if (a.json) {
-    print_line(nlohmann::json{{"ms", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads}, {"kernel", a.kernel}, {"steps", a.steps}}.dump());
+    print_line(
+        nlohmann::json{{"ms", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads}, {"kernel", a.kernel}, {"steps", a.steps}}
+            .dump());
   } else {
-    print_line(fmt::format("{}: {} a batch of {} (median of {}), {:.0f} images/s; threads {}, kernel {}", script.name, time_text(middle), a.batch, a.steps,
-                           static_cast<double>(a.batch) / middle, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+    print_line(fmt::format("{}: {} a batch of {} (median of {}), {:.0f} images/s; threads {}, kernel {}", script.name, time_text(middle),
+                           a.batch, a.steps, static_cast<double>(a.batch) / middle, a.threads == 0 ? "all" : std::to_string(a.threads),
+                           a.kernel));
   }
   return success;
 }

@@ -54,13 +54,17 @@ int run(const StepArguments& a) {
   const double middle = median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
   constexpr double milliseconds = 1e3;
   if (a.json) {
-    const nlohmann::json result = {{"ms_per_step", milliseconds * middle}, {"least_ms", milliseconds * least}, {"batch", a.batch}, {"threads", a.threads},
-                                   {"kernel", a.kernel}, {"steps", a.steps}};
+    const nlohmann::json result = {{"ms_per_step", milliseconds * middle},
+                                   {"least_ms", milliseconds * least},
+                                   {"batch", a.batch},
+                                   {"threads", a.threads},
+                                   {"kernel", a.kernel},
+                                   {"steps", a.steps}};
     print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}", script.name,
-                           milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle, a.batch,
-                           a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}",
+                           script.name, milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle,
+                           a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
   }
   return success;
 }
@@ -75,7 +79,8 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--batch", a->batch, "Images a step, default 64")->check(whole_number(1));
   sub->add_option("--steps", a->steps, "Timed steps, default 40")->check(whole_number(1));
-  sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")->check(whole_number(0));
+  sub->add_option("--warm-up", a->warm_up, "Steps before the timed ones: on an untrained network other pixels pass ReLU")
+      ->check(whole_number(0));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");

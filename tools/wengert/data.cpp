@@ -10,7 +10,8 @@ namespace fs = std::filesystem;
 
 Dataset open_dataset(const std::string& option, const std::string& of_script, Split split) {
   if (!option.empty()) return read_idx_dataset(option, split);
-  if (!of_script.empty()) return read_idx_dataset(fs::path(of_script).is_absolute() ? fs::path(of_script) : share_folder() / of_script, split);
+  if (!of_script.empty())
+    return read_idx_dataset(fs::path(of_script).is_absolute() ? fs::path(of_script) : share_folder() / of_script, split);
   return split == Split::train ? mnist::train() : mnist::test();
 }
 

@@ -32,7 +32,8 @@ std::string percent(double fraction) { return std::isnan(fraction) ? "     -" : 
 nlohmann::json number_or_null(double value) { return std::isnan(value) ? nlohmann::json(nullptr) : nlohmann::json(value); }
 
 void print_json(const Evaluation& e) {
-  nlohmann::json out = {{"accuracy", e.accuracy}, {"loss", e.loss}, {"images", e.images}, {"confusion", e.confusion}, {"per_class", nlohmann::json::array()}};
+  nlohmann::json out = {
+      {"accuracy", e.accuracy}, {"loss", e.loss}, {"images", e.images}, {"confusion", e.confusion}, {"per_class", nlohmann::json::array()}};
   for (Index c = 0; c < static_cast<Index>(e.confusion.size()); ++c) {
     out["per_class"].push_back({{"class", c}, {"recall", number_or_null(e.recall(c))}, {"precision", number_or_null(e.precision(c))}});
   }

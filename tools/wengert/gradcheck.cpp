@@ -56,7 +56,8 @@ bool names_op(const std::string& subject, const Catalogue& catalogue) {
   if (catalogue.find(subject) != nullptr) return true;
   const std::filesystem::path path = subject;
   if (path.has_extension() || path.has_parent_path()) return false;
-  return !std::filesystem::is_regular_file(share_folder() / "scripts" / (subject + ".toml"), ignored);  // of a misspelt op the catalogue knows the nearest
+  return !std::filesystem::is_regular_file(share_folder() / "scripts" / (subject + ".toml"),
+                                           ignored);  // of a misspelt op the catalogue knows the nearest
 }
 
 // Of the whole: fail where one fails, else inconclusive where one is.
@@ -67,17 +68,37 @@ Verdict verdict_of(const std::vector<GradcheckResult>& results) {
 }
 
 Json json_of(const GradcheckFinding& f) {
-  return {{"verdict", name(f.verdict)}, {"node", f.node}, {"op", f.op}, {"case", f.number}, {"order", f.order}, {"input", f.input},
-          {"input_name", f.input_name}, {"index", f.index}, {"position", f.position}, {"analytic", f.analytic}, {"numeric", f.numeric},
-          {"left", f.left}, {"right", f.right}, {"error", f.error}, {"reason", f.reason}, {"seed", f.seed}, {"command", f.command}};
+  return {{"verdict", name(f.verdict)},
+          {"node", f.node},
+          {"op", f.op},
+          {"case", f.number},
+          {"order", f.order},
+          {"input", f.input},
+          {"input_name", f.input_name},
+          {"index", f.index},
+          {"position", f.position},
+          {"analytic", f.analytic},
+          {"numeric", f.numeric},
+          {"left", f.left},
+          {"right", f.right},
+          {"error", f.error},
+          {"reason", f.reason},
+          {"seed", f.seed},
+          {"command", f.command}};
 }
 
 Json json_of(const GradcheckResult& result) {
   const GradcheckReport& r = result.report;
   Json findings = Json::array();
   for (const GradcheckFinding& finding : r.findings) findings.push_back(json_of(finding));
-  return {{"subject", result.subject}, {"verdict", name(r.verdict())}, {"checks", r.checks}, {"passed", r.passed}, {"zero", r.zero},
-          {"inconclusive", r.inconclusive}, {"failed", r.failed}, {"findings", findings},
+  return {{"subject", result.subject},
+          {"verdict", name(r.verdict())},
+          {"checks", r.checks},
+          {"passed", r.passed},
+          {"zero", r.zero},
+          {"inconclusive", r.inconclusive},
+          {"failed", r.failed},
+          {"findings", findings},
           {"first_wrong_node", r.first_wrong_node ? json_of(*r.first_wrong_node) : Json()}};
 }
 
@@ -94,7 +115,8 @@ std::vector<GradcheckResult> gradcheck(const GradcheckRequest& request, const Ca
   } else if (names_op(request.subject, catalogue)) {
     results.push_back({request.subject, check_op(catalogue, request.subject, options, "wengert gradcheck " + request.subject)});
   } else {
-    results.push_back({request.subject, check_network(read_network(request.subject), options, fmt::format("wengert gradcheck '{}'", request.subject))});
+    results.push_back(
+        {request.subject, check_network(read_network(request.subject), options, fmt::format("wengert gradcheck '{}'", request.subject))});
   }
   if (const GradcheckReport& first = results.front().report; options.only_input >= 0 && first.checks == 0 && first.findings.empty()) {
     fail(fmt::format("[gradcheck] {} has no input {} that takes a gradient", results.front().subject, options.only_input));
@@ -107,7 +129,11 @@ std::string gradcheck_text(const std::vector<GradcheckResult>& results, const Gr
   if (as_json) {
     Json subjects = Json::array();
     for (const GradcheckResult& result : results) subjects.push_back(json_of(result));
-    const Json all = {{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"seed", options.seed}, {"order", options.order}, {"results", subjects}};
+    const Json all = {{"verdict", name(verdict)},
+                      {"dtype", name(options.dtype)},
+                      {"seed", options.seed},
+                      {"order", options.order},
+                      {"results", subjects}};
     return json_text(all);
   }
   std::vector<std::string> lines;
@@ -132,18 +158,23 @@ void add_gradcheck(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* sub = app.add_subcommand("gradcheck", "Compare gradients with finite differences: of an op, of all ops, of a network");
   GradcheckRequest& request = arguments->request;
-  CLI::Option* subject = sub->add_option("subject", request.subject,
-                                         "A file, script or saved model; else an op; else an installed script; default the report's network");
+  CLI::Option* subject = sub->add_option(
+      "subject", request.subject, "A file, script or saved model; else an op; else an installed script; default the report's network");
   CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
   sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
   sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1")->check(seed_number());
   sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(whole_number(1, 2));
-  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")->check(whole_number(0))->excludes(all);
-  sub->add_option("--input", request.options.only_input, "One input alone, counted from 0; of a network: parameters in order of first use, then images")
-      ->check(whole_number(0))->excludes(all);
+  sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")
+      ->check(whole_number(0))
+      ->excludes(all);
+  sub->add_option("--input", request.options.only_input,
+                  "One input alone, counted from 0; of a network: parameters in order of first use, then images")
+      ->check(whole_number(0))
+      ->excludes(all);
   sub->add_flag("--json", arguments->as_json, "Print JSON");
-  sub->footer("Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
-              "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");
+  sub->footer(
+      "Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
+      "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");
   sub->callback([arguments, &status] {
     GradcheckOptions& options = arguments->request.options;
     options.dtype = arguments->dtype == "f32" ? DType::f32 : DType::f64;

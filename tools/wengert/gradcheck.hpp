@@ -9,8 +9,8 @@
 namespace wengert::command {
 
 struct GradcheckRequest {
-  std::string subject = {};   // an op, SCRIPT.toml or MODEL.safetensors; empty: the report's network
-  bool all = false;           // every op of the catalogue instead
+  std::string subject = {};  // an op, SCRIPT.toml or MODEL.safetensors; empty: the report's network
+  bool all = false;          // every op of the catalogue instead
   GradcheckOptions options = {};
 };
 

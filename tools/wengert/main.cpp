@@ -38,8 +38,8 @@ std::vector<std::string> option_names(const CLI::App& app) {
 // The words of the command line as far as they name subcommands.
 struct Place {
   const CLI::App* app;
-  std::string path;          // "wengert bench"
-  std::string next = {};     // the first word that does not, where a subcommand is wanted
+  std::string path;       // "wengert bench"
+  std::string next = {};  // the first word that does not, where a subcommand is wanted
 };
 
 Place find_place(const CLI::App& app, const std::vector<std::string>& words) {
@@ -114,7 +114,8 @@ int main(int count, char** arguments) {
   hold_standard_streams();
   int status = command::success;
   try {
-    CLI::App app("Wengert: a computation-graph automatic differentiation engine. Trains, evaluates, checks and times small networks.", "wengert");
+    CLI::App app("Wengert: a computation-graph automatic differentiation engine. Trains, evaluates, checks and times small networks.",
+                 "wengert");
     app.set_version_flag("--version", "wengert " WENGERT_VERSION, "Print the version and exit");
     app.set_help_flag("-h,--help", "Print this help and exit");
     app.require_subcommand(1);

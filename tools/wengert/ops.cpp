@@ -20,8 +20,8 @@ using Json = nlohmann::ordered_json;
 
 struct KernelState {
   std::vector<std::string> dtypes;
-  Index samples = 0, refused = 0;      // of the op's sample calls in the kernel's first dtype
-  std::vector<std::string> reasons;    // each once
+  Index samples = 0, refused = 0;    // of the op's sample calls in the kernel's first dtype
+  std::vector<std::string> reasons;  // each once
 
   bool available() const { return samples == 0 || refused < samples; }
 };
@@ -59,8 +59,12 @@ Json json_of(const Op& op) {
   Json kernels = Json::array();
   for (const Kernel& kernel : op.kernels) {
     const KernelState state = state_of(op, kernel);
-    kernels.push_back({{"backend", kernel.backend}, {"dtypes", state.dtypes}, {"available", state.available()},
-                       {"samples", state.samples}, {"refused", state.refused}, {"reasons", state.reasons}});
+    kernels.push_back({{"backend", kernel.backend},
+                       {"dtypes", state.dtypes},
+                       {"available", state.available()},
+                       {"samples", state.samples},
+                       {"refused", state.refused},
+                       {"reasons", state.reasons}});
   }
   Json inputs = {{"least", op.min_inputs}, {"most", op.max_inputs == Op::any_number ? Json() : Json(op.max_inputs)}};
   return {{"name", op.name}, {"summary", op.summary}, {"inputs", inputs}, {"gradient", text(op.smoothness)}, {"kernels", kernels}};
@@ -71,7 +75,8 @@ std::string text_of(const Op& op, const Kernel& kernel) {
   const KernelState state = state_of(op, kernel);
   std::string result = fmt::format("{} {}", kernel.backend, fmt::join(state.dtypes, " "));
   if (!state.available()) return result + fmt::format(" (not available here: {})", fmt::join(state.reasons, "; "));
-  if (state.refused > 0) result += fmt::format(" (refuses {} of {} samples: {})", state.refused, state.samples, fmt::join(state.reasons, "; "));
+  if (state.refused > 0)
+    result += fmt::format(" (refuses {} of {} samples: {})", state.refused, state.samples, fmt::join(state.reasons, "; "));
   return result;
 }
 

@@ -103,18 +103,19 @@ class Printer {
     double flops = 0;
     for (const StepRow& row : rows_) flops += row.flops;
     const char* const what = arguments_.inference ? "inference" : "training step";
-    line(fmt::format("{}: {} of batch N = {} in {} of {} images; {}, {}; planned in {:.1f} ms", planned_.script().name, what, planned_.batch(),
-                     counted(graph_.chunks(), "chunk"), graph_.chunk, counted(planned_.plan().barriers(), "barrier"), counted(planned_.workers(), "thread"),
-                     planned_.milliseconds()));
-    line(fmt::format("{:.1f} M FLOPs (of convolutions and products, a multiply and an add counted as two, dense also where a list of winners is read)",
-                     flops / 1e6));
+    line(fmt::format("{}: {} of batch N = {} in {} of {} images; {}, {}; planned in {:.1f} ms", planned_.script().name, what,
+                     planned_.batch(), counted(graph_.chunks(), "chunk"), graph_.chunk, counted(planned_.plan().barriers(), "barrier"),
+                     counted(planned_.workers(), "thread"), planned_.milliseconds()));
+    line(fmt::format(
+        "{:.1f} M FLOPs (of convolutions and products, a multiply and an add counted as two, dense also where a list of winners is read)",
+        flops / 1e6));
   }
 
   void steps() const {
     Table table({"step", "result", "kernel", "FLOPs", "moved"}, {3, 4});
     for (const StepRow& row : rows_) {
-      table.add({fmt::format("  {} {}", row.id, title_of(row)), result_text(row), row.alias ? "nothing to do" : row.kernel, flops_text(row.flops),
-                 row.alias ? "" : bytes_text(row.bytes)});
+      table.add({fmt::format("  {} {}", row.id, title_of(row)), result_text(row), row.alias ? "nothing to do" : row.kernel,
+                 flops_text(row.flops), row.alias ? "" : bytes_text(row.bytes)});
     }
     const std::string text = table.text();
     std::size_t at = text.find('\n');
@@ -165,7 +166,9 @@ class Printer {
     for (const StepRow& row : rows_) {
       for (const ValueRow& value : row.outputs) {
         if (value.kept_for.empty()) continue;
-        line(fmt::format("{} {}, {}, {}: for {}", title_of(row), shape_text(value), bytes_text(value.bytes), place_text(value), value.kept_for), 2);
+        line(fmt::format("{} {}, {}, {}: for {}", title_of(row), shape_text(value), bytes_text(value.bytes), place_text(value),
+                         value.kept_for),
+             2);
       }
     }
   }
@@ -181,9 +184,11 @@ class Printer {
 
   void memory() const {
     const plan::Arenas& arenas = planned_.plan().arenas();
-    line(fmt::format("memory: {} for the batch, {} for partial sums, and a worker {} of scratch and {} of workspace: {} in all, parameters and inputs aside",
-                     bytes_text(arenas.batch), bytes_text(arenas.partials), bytes_text(arenas.scratch), bytes_text(arenas.workspace),
-                     bytes_text(planned_.plan().bytes())));
+    line(
+        fmt::format("memory: {} for the batch, {} for partial sums, and a worker {} of scratch and {} of workspace: {} in all, parameters "
+                    "and inputs aside",
+                    bytes_text(arenas.batch), bytes_text(arenas.partials), bytes_text(arenas.scratch), bytes_text(arenas.workspace),
+                    bytes_text(planned_.plan().bytes())));
     if (arenas.peak_step < 0) return;
     line(fmt::format("peak: {} live at step {} {}", bytes_text(arenas.peak), arenas.peak_step, graph_.step(arenas.peak_step).text()));
   }
@@ -198,8 +203,9 @@ class Printer {
 Json to_json(const std::vector<ValueRow>& values) {
   Json list = Json::array();
   for (const ValueRow& value : values) {
-    Json json = {{"id", value.id}, {"name", value.name}, {"shape", Json::array()}, {"dtype", name(value.spec.dtype)}, {"batched", value.batched},
-                 {"layout", name(value.layout)}, {"storage", name(value.storage)}, {"bytes", value.bytes}};
+    Json json = {
+        {"id", value.id},           {"name", value.name},           {"shape", Json::array()},         {"dtype", name(value.spec.dtype)},
+        {"batched", value.batched}, {"layout", name(value.layout)}, {"storage", name(value.storage)}, {"bytes", value.bytes}};
     for (const Index size : value.spec.shape) json["shape"].push_back(size);
     if (!value.kept_for.empty()) json["kept_for"] = value.kept_for;
     list.push_back(std::move(json));
@@ -251,10 +257,12 @@ void print_dot(const Planned& planned) {
   const auto rows = plan::rows(planned.plan());
   int level = -1;
   for (const StepRow& row : rows) {
-    if (row.level != level) print_line(fmt::format("{}  subgraph cluster{} {{\n    label=\"level {}\";", level < 0 ? "" : "  }\n", row.level, row.level));
+    if (row.level != level)
+      print_line(fmt::format("{}  subgraph cluster{} {{\n    label=\"level {}\";", level < 0 ? "" : "  }\n", row.level, row.level));
     level = row.level;
     const std::string kernel = row.alias ? "" : row.kernel + ", " + name(row.extent);
-    print_line(fmt::format("    s{} [label={}{}];", row.id, dot_quoted(title_of(row) + "\n" + list_text(row.outputs, false) + "\n" + kernel),
+    print_line(fmt::format("    s{} [label={}{}];", row.id,
+                           dot_quoted(title_of(row) + "\n" + list_text(row.outputs, false) + "\n" + kernel),
                            row.backward ? ", style=\"rounded,filled\", fillcolor=lightyellow" : ""));
   }
   if (level >= 0) print_line("  }");
@@ -268,7 +276,8 @@ void print_dot(const Planned& planned) {
     }
     for (const plan::StepId reader : readers) {
       const std::string from = value.maker < 0 ? fmt::format("v{}", v) : fmt::format("s{}", value.maker);
-      print_line(fmt::format("  {} -> s{}{};", from, reader, value.layout == Layout::nchw ? "" : fmt::format(" [label={}]", name(value.layout))));
+      print_line(
+          fmt::format("  {} -> s{}{};", from, reader, value.layout == Layout::nchw ? "" : fmt::format(" [label={}]", name(value.layout))));
     }
   }
   print_line("}");
@@ -279,7 +288,9 @@ void print_dot(const Planned& planned) {
 void add_plan(CLI::App& app, int& status) {
   auto a = std::make_shared<Arguments>();
   CLI::App* sub = app.add_subcommand("plan", "Show what a training step will do: steps, kernels and why, layouts, fusions, memory");
-  sub->add_option("script", a->script, "The model script, a TOML file; a name finds one of the installed scripts")->required()->type_name("SCRIPT.toml");
+  sub->add_option("script", a->script, "The model script, a TOML file; a name finds one of the installed scripts")
+      ->required()
+      ->type_name("SCRIPT.toml");
   sub->add_option("--batch", a->batch, "Images a step, default the script's")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, or such a name with ',auto'");

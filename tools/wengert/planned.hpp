@@ -29,8 +29,8 @@ class Planned {
   int workers() const { return executor_->workers(); }
   double milliseconds() const { return milliseconds_; }  // that declaring and planning took
   Plan& plan() const { return inference_ ? inference_->plan() : training_->plan(); }
-  TrainingStep& training() { return *training_; }        // not of an inference
-  Predictor& inference() const { return *inference_; }         // of an inference only
+  TrainingStep& training() { return *training_; }       // not of an inference
+  Predictor& inference() const { return *inference_; }  // of an inference only
   // A second plan of the same training, on the same parameters and moments.
   std::unique_ptr<TrainingStep> another(std::shared_ptr<const plan::Tuning> tuning);
   const std::shared_ptr<Executor>& executor() const { return executor_; }

@@ -32,8 +32,8 @@ struct PredictArguments {
 
 struct Subject {
   std::string name;
-  Tensor image;           // f32 (1,C,H,W)
-  Index label = -1;       // where it is known
+  Tensor image;      // f32 (1,C,H,W)
+  Index label = -1;  // where it is known
 };
 
 Subject from_picture(const std::string& path, const Shape& input, bool invert, bool digits) {
@@ -93,7 +93,8 @@ int run(const PredictArguments& a) {
     const auto values = p.values<float>();
     const Index guess = std::max_element(values.begin(), values.end()) - values.begin();
     if (a.json) {
-      nlohmann::json entry = {{"name", subject.name}, {"class", guess}, {"probabilities", std::vector<float>(values.begin(), values.end())}};
+      nlohmann::json entry = {
+          {"name", subject.name}, {"class", guess}, {"probabilities", std::vector<float>(values.begin(), values.end())}};
       if (subject.label >= 0) entry["label"] = subject.label;
       out.push_back(entry);
       continue;
@@ -113,8 +114,9 @@ void add_predict(CLI::App& app, int& status) {
   CLI::App* sub = app.add_subcommand("predict", "Show the class of PNG pictures, or of images of the test set");
   sub->footer("Examples:\n  wengert predict model.safetensors digit.png\n  wengert predict model.safetensors --index 0 1 2");
   sub->add_option("model", a->model, "Saved model")->required();
-  sub->add_option("pictures", a->pictures,
-                  "PNG files, inverted where dark on light; a digit of another size than the model's is cropped, scaled and centred as MNIST's are");
+  sub->add_option(
+      "pictures", a->pictures,
+      "PNG files, inverted where dark on light; a digit of another size than the model's is cropped, scaled and centred as MNIST's are");
   sub->add_option("--index", a->indices, "Images of the test set, counted from 0")->check(whole_number(0));
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");

@@ -20,7 +20,8 @@ Buffer::Buffer(Index bytes) {
 
 Replay::Replay(const Plan& plan) : graph_(plan.graph()), data_(graph_.values.size(), nullptr) {
   for (std::size_t v = 0; v < data_.size(); ++v) {
-    if (graph_.values[v].source != Value::Source::step && graph_.values[v].layout != Layout::packed) data_[v] = plan.view(static_cast<ValueId>(v)).data;
+    if (graph_.values[v].source != Value::Source::step && graph_.values[v].layout != Layout::packed)
+      data_[v] = plan.view(static_cast<ValueId>(v)).data;
   }
   std::vector<plan::StepId> order(graph_.steps.size());
   std::iota(order.begin(), order.end(), 0);
@@ -84,7 +85,9 @@ void Replay::run(const Step& step) {
     KernelCall call{step.attributes, inputs, outputs, whole ? 0 : chunk * graph_.chunk, workspace.data()};
     for (call.slice = 0; call.slice < (whole ? step.prepared->slices() : 1); ++call.slice) step.prepared->run(call);
     if (step.extent != Extent::partial) continue;
-    const auto add = [](auto* to, const auto* from, Index count) { std::transform(from, from + count, to, to, [](auto a, auto b) { return a + b; }); };
+    const auto add = [](auto* to, const auto* from, Index count) {
+      std::transform(from, from + count, to, to, [](auto a, auto b) { return a + b; });
+    };
     if (floats > 0) {
       add(static_cast<float*>(total.data()), static_cast<const float*>(slot.data()), floats);
       continue;

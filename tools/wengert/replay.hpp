@@ -40,7 +40,7 @@ class Replay {
   void* allocate(Index bytes);
 
   const plan::Graph& graph_;
-  std::vector<void*> data_;      // of each value
+  std::vector<void*> data_;  // of each value
   std::vector<Buffer> buffers_;
 };
 

@@ -36,7 +36,8 @@ Shape output_shape(const Node& node) { return node.outputs.front().shape(); }
 
 std::vector<Spec> input_specs(const Tape& tape, const Node& node) {
   std::vector<Spec> specs;
-  for (const Node::Input& input : node.inputs) specs.push_back(tape.node(input.node).outputs[static_cast<std::size_t>(input.output)].spec());
+  for (const Node::Input& input : node.inputs)
+    specs.push_back(tape.node(input.node).outputs[static_cast<std::size_t>(input.output)].spec());
   return specs;
 }
 
@@ -71,8 +72,8 @@ struct Row {
   std::string name, kind, output;
   int line = 0;
   Index parameters = 0;
-  double flops = 0;                              // for one image
-  std::string kernel = {};                       // of its most costly op
+  double flops = 0;         // for one image
+  std::string kernel = {};  // of its most costly op
   double most = -1;
   std::map<std::string, std::string> kernels = {};  // of all its ops
 };
@@ -136,24 +137,37 @@ void print_table(const Summary& summary) {
   const Script& script = summary.script;
   Table table({"layer", "kind", "line", "output", "parameters", "FLOPs/image", "kernel"}, {2, 4, 5});
   for (const Row& row : summary.rows) {
-    table.add({row.name, row.kind, std::to_string(row.line), row.output, thousands(static_cast<double>(row.parameters)), thousands(row.flops), row.kernel});
+    table.add({row.name, row.kind, std::to_string(row.line), row.output, thousands(static_cast<double>(row.parameters)),
+               thousands(row.flops), row.kernel});
   }
-  print_line(fmt::format("{}: input (N,{},{},{}), batch {}", script.name, script.input[0], script.input[1], script.input[2], script.options.batch));
+  print_line(fmt::format("{}: input (N,{},{},{}), batch {}", script.name, script.input[0], script.input[1], script.input[2],
+                         script.options.batch));
   print_line(table.text());
-  print_line(fmt::format("{} parameters, {} FLOPs an image forward (of convolutions and matrix products, a multiply and an add counted as two)",
-                         thousands(static_cast<double>(summary.parameters)), thousands(summary.flops)));
+  print_line(
+      fmt::format("{} parameters, {} FLOPs an image forward (of convolutions and matrix products, a multiply and an add counted as two)",
+                  thousands(static_cast<double>(summary.parameters)), thousands(summary.flops)));
 }
 
 void print_json(const Summary& summary) {
   const Script& script = summary.script;
   Json layers = Json::array();
   for (const Row& row : summary.rows) {
-    layers.push_back({{"name", row.name}, {"kind", row.kind}, {"line", row.line}, {"output", row.output}, {"parameters", row.parameters},
-                      {"flops", row.flops}, {"kernel", row.kernel}, {"kernels", row.kernels}});
+    layers.push_back({{"name", row.name},
+                      {"kind", row.kind},
+                      {"line", row.line},
+                      {"output", row.output},
+                      {"parameters", row.parameters},
+                      {"flops", row.flops},
+                      {"kernel", row.kernel},
+                      {"kernels", row.kernels}});
   }
   const Json input = {script.input[0], script.input[1], script.input[2]};
-  print_line(json_text(Json{{"name", script.name}, {"input", input}, {"batch", script.options.batch}, {"parameters", summary.parameters},
-                  {"flops", summary.flops}, {"layers", layers}}));
+  print_line(json_text(Json{{"name", script.name},
+                            {"input", input},
+                            {"batch", script.options.batch},
+                            {"parameters", summary.parameters},
+                            {"flops", summary.flops},
+                            {"layers", layers}}));
 }
 
 void print_dot(const Summary& summary) {

@@ -89,8 +89,8 @@ void take_arguments(const TrainArguments& a, Script& script) {
 }
 
 nlohmann::json as_json(const EpochReport& e) {
-  nlohmann::json line = {{"epoch", e.epoch + 1}, {"step", e.step}, {"loss", e.loss}, {"accuracy", e.accuracy}, {"seconds", e.seconds},
-                         {"images_per_second", e.images_per_second}};
+  nlohmann::json line = {{"epoch", e.epoch + 1},   {"step", e.step},       {"loss", e.loss},
+                         {"accuracy", e.accuracy}, {"seconds", e.seconds}, {"images_per_second", e.images_per_second}};
   if (e.validation_loss) line["validation_loss"] = *e.validation_loss;
   if (e.validation_accuracy) line["validation_accuracy"] = *e.validation_accuracy;
   return line;
@@ -98,7 +98,8 @@ nlohmann::json as_json(const EpochReport& e) {
 
 std::string as_line(const EpochReport& e, Index epochs) {
   std::string line = fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.2f}%", e.epoch + 1, epochs, e.loss, 100 * e.accuracy);
-  if (e.validation_accuracy) line += fmt::format("  validation loss {:.4f}  accuracy {:.2f}%", *e.validation_loss, 100 * *e.validation_accuracy);
+  if (e.validation_accuracy)
+    line += fmt::format("  validation loss {:.4f}  accuracy {:.2f}%", *e.validation_loss, 100 * *e.validation_accuracy);
   return line + fmt::format("  {:.1f} s  {:.0f} images/s", e.seconds, e.images_per_second);
 }
 
@@ -122,8 +123,9 @@ class Progress {
     const auto left = seconds / done * static_cast<double>((r.batches - r.batch - 1) + (r.epochs - r.epoch - 1) * r.batches);
     const Index filled = width * (r.batch + 1) / r.batches;
     const double images_per_second = done * static_cast<double>(batch_) / std::max(seconds, 1e-9);
-    const std::string line = fmt::format("epoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ",
-                                         r.epoch + 1, r.epochs, "", filled, "", width - filled, r.loss, 100 * r.accuracy, images_per_second, left);
+    const std::string line =
+        fmt::format("epoch {}/{} [{:=<{}}{: <{}}] loss {:.4f}  accuracy {:5.1f}%  {:.0f} images/s  {:.0f} s left ", r.epoch + 1, r.epochs,
+                    "", filled, "", width - filled, r.loss, 100 * r.accuracy, images_per_second, left);
     say("\r" + line.substr(0, columns()), stderr);
   }
   void clear() const {
@@ -156,7 +158,8 @@ void want_replaceable(const std::string& path) {
   { const AtomicFile writable(path); }  // a run whose result cannot be written is refused now, not at its end
   std::error_code none;
   const std::uintmax_t bytes = std::filesystem::file_size(path, none);
-  if (!none && bytes > 0 && !is_saved_model(path)) fail("[train] wanted --out to be a new file or a saved model, '" + path + "' is another file");
+  if (!none && bytes > 0 && !is_saved_model(path))
+    fail("[train] wanted --out to be a new file or a saved model, '" + path + "' is another file");
 }
 
 void catch_signals() {
@@ -264,7 +267,8 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--history", a->history, "File for one JSON line an epoch");
   sub->add_option("--resume", a->resume, "Saved training to continue exactly");
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
-  sub->add_option("--trace", a->trace, fmt::format("File for a trace of the first {} steps, to be opened in ui.perfetto.dev", traced_steps));
+  sub->add_option("--trace", a->trace,
+                  fmt::format("File for a trace of the first {} steps, to be opened in ui.perfetto.dev", traced_steps));
   sub->add_option("--steps", a->steps, "Stop after N steps")->check(whole_number(0));
   sub->add_flag("--json", a->json, "Print JSON");
   sub->add_flag("--quiet", a->quiet, "Print nothing");

@@ -26,7 +26,9 @@ StepQuery::StepQuery(const Replay& replay, const Step& of) : graph(replay.graph(
   }
 }
 
-PlanQuery StepQuery::query(Layout wanted) const { return {{step.attributes, specs}, layouts, wanted, capacity, batched, step.extent == Extent::whole}; }
+PlanQuery StepQuery::query(Layout wanted) const {
+  return {{step.attributes, specs}, layouts, wanted, capacity, batched, step.extent == Extent::whole};
+}
 std::string StepQuery::key() const { return plan::tuning_key(step, {step.attributes, specs}); }
 DType StepQuery::dtype() const { return deciding_dtype(specs, graph.specs_of(step.outputs)); }
 
@@ -142,7 +144,8 @@ std::vector<Tensor> Trial::plain_outputs() {
   }
   for (std::size_t o = 0; o < views.size(); ++o) {
     const View& view = mine.outputs[o];
-    if (view.layout == Layout::nchw) std::copy_n(static_cast<const std::byte*>(view.data), view.bytes(), static_cast<std::byte*>(views[o].data));
+    if (view.layout == Layout::nchw)
+      std::copy_n(static_cast<const std::byte*>(view.data), view.bytes(), static_cast<std::byte*>(views[o].data));
     else perform({reorder(view, Layout::nchw), view, views[o]});
   }
   return results;

@@ -21,10 +21,10 @@ class Trial {
   Layout layout() const { return prepared_->output_layout(0); }
   bool whole() const { return whole_; }
 
-  void run(int worker) const;                   // one call
+  void run(int worker) const;  // one call
   Index slices() const { return whole_ ? prepared_->slices() : 1; }
-  void run_slice(Index slice) const;            // of worker 0, without the reorders
-  std::vector<Tensor> plain_outputs();          // of worker 0's last call
+  void run_slice(Index slice) const;    // of worker 0, without the reorders
+  std::vector<Tensor> plain_outputs();  // of worker 0's last call
 
  private:
   // A value in another layout.

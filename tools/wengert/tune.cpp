@@ -34,9 +34,9 @@ struct Arguments : PlanRequest {
 // Admitted are kernels that differ from naive by at most this part of its largest value; f32 sums of some thousand terms differ by 1e-6, those of
 // Winograd's algorithm by 1e-5.
 constexpr double bound = 1e-4;
-constexpr double clearly = 0.97;      // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
-constexpr double far_behind = 8;      // times the fastest: timed once, and out
-constexpr Index warm_up_steps = 20;   // so that ReLUs and winners are as in a training
+constexpr double clearly = 0.97;     // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
+constexpr double far_behind = 8;     // times the fastest: timed once, and out
+constexpr Index warm_up_steps = 20;  // so that ReLUs and winners are as in a training
 
 // Real images, or random ones where the data set's are of another shape.
 class Images {
@@ -69,7 +69,9 @@ class Images {
   bool real_ = false;
 };
 
-double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 // One call on every worker at once, or one call over the whole batch cut in slices: as a plan runs it.
 void run_once(const Trial& trial, Executor& executor) {
@@ -90,7 +92,8 @@ struct Candidate {
 
 class StepTuner {
  public:
-  StepTuner(const Replay& replay, const plan::Step& step, Executor& executor, int rounds) : step_(step), executor_(executor), asked_(replay, step) {
+  StepTuner(const Replay& replay, const plan::Step& step, Executor& executor, int rounds)
+      : step_(step), executor_(executor), asked_(replay, step) {
     collect(replay);
     compare(replay);
     time(rounds);
@@ -109,7 +112,9 @@ class StepTuner {
 
  private:
   Layout default_layout() const { return asked_.graph.value(step_.outputs[0]).layout; }
-  bool is_default(const Candidate& candidate) const { return candidate.row.kernel == step_.kernel->backend && candidate.row.layout == default_layout(); }
+  bool is_default(const Candidate& candidate) const {
+    return candidate.row.kernel == step_.kernel->backend && candidate.row.layout == default_layout();
+  }
 
   // A plan may choose the layout of what nobody outside reads and no rule has settled.
   std::vector<Layout> layouts(const Kernel& kernel) const {
@@ -125,7 +130,9 @@ class StepTuner {
         Candidate candidate{{kernel->backend, wanted}, std::make_unique<Trial>(replay, step_, *kernel, wanted, executor_.workers())};
         candidate.row.refusal = candidate.trial->refusal();
         if (candidate.admitted()) candidate.row.layout = candidate.trial->layout();
-        const auto same = [&](const Candidate& other) { return other.row.kernel == candidate.row.kernel && other.row.layout == candidate.row.layout; };
+        const auto same = [&](const Candidate& other) {
+          return other.row.kernel == candidate.row.kernel && other.row.layout == candidate.row.layout;
+        };
         if (std::none_of(candidates_.begin(), candidates_.end(), same)) candidates_.push_back(std::move(candidate));
       }
     }
@@ -142,7 +149,8 @@ class StepTuner {
       candidate.trial->run(0);
       candidate.row.error = error_between(candidate.trial->plain_outputs(), wanted);
       if (candidate.row.error <= bound) continue;
-      candidate.row.refusal = fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, bound);
+      candidate.row.refusal =
+          fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, bound);
     }
   }
 
@@ -225,7 +233,8 @@ void compare_plans(Planned& planned, const Images& images, double rate, TuningRe
   }
   report.seconds_before = median(before);
   report.seconds_after = median(after);
-  const auto changed = std::count_if(report.entries.begin(), report.entries.end(), [](const TuningEntry& entry) { return entry.changes(); });
+  const auto changed =
+      std::count_if(report.entries.begin(), report.entries.end(), [](const TuningEntry& entry) { return entry.changes(); });
   constexpr double slower = 1.01;
   report.verdict = fmt::format("{} of {} steps take another kernel or layout", changed, report.entries.size());
   if (changed == 0 || report.seconds_after <= slower * report.seconds_before) return;
@@ -280,7 +289,8 @@ void print(const TuningReport& report, const std::string& out) {
   for (const TuningEntry& entry : report.entries) {
     for (const TuningCandidate& candidate : entry.candidates) {
       const std::string title = &candidate == &entry.candidates.front() ? entry.step : "";
-      const bool admitted = candidate.refusal.empty(), won = candidate.kernel == entry.winner && candidate.layout == entry.layout.value_or(entry.usual_layout);
+      const bool admitted = candidate.refusal.empty(),
+                 won = candidate.kernel == entry.winner && candidate.layout == entry.layout.value_or(entry.usual_layout);
       table.add({title, (won ? "* " : "  ") + candidate.kernel, name(candidate.layout), admitted ? time_text(candidate.seconds) : "refused",
                  admitted ? fmt::format("{:.0e}", candidate.error) : ""});
     }
@@ -295,8 +305,11 @@ void print(const TuningReport& report, const std::string& out) {
 
 void add_tune(CLI::App& app, int& status) {
   auto a = std::make_shared<Arguments>();
-  CLI::App* sub = app.add_subcommand("tune", "Time every kernel and layout for a model's steps on this machine, for --tuning of the other commands");
-  sub->add_option("script", a->script, "The model script, a TOML file; a name finds one of the installed scripts")->required()->type_name("SCRIPT.toml");
+  CLI::App* sub =
+      app.add_subcommand("tune", "Time every kernel and layout for a model's steps on this machine, for --tuning of the other commands");
+  sub->add_option("script", a->script, "The model script, a TOML file; a name finds one of the installed scripts")
+      ->required()
+      ->type_name("SCRIPT.toml");
   sub->add_option("--batch", a->batch, "Images a step, default the script's; another batch wants another file")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
