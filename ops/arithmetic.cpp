@@ -16,10 +16,6 @@ namespace {
 
 using Fill = SampleInput::Fill;
 
-struct AffineAttributes {
-  double scale = 1.0, shift = 0.0;
-  std::string describe() const { return fmt::format("{:g} x + {:g}", scale, shift); }
-};
 struct PowerAttributes {
   double exponent = 1.0;
   std::string describe() const { return fmt::format("exponent {:g}", exponent); }
@@ -313,6 +309,8 @@ const Op& sqrt_op() {
 Var scalar_like(const At& x, double value) { return Var(Tensor::scalar(value, x.var.dtype())); }
 
 }  // namespace
+
+std::string AffineAttributes::describe() const { return fmt::format("{:g} x + {:g}", scale, shift); }
 
 Var subtract(const At& a, const Var& b) { return apply(subtract_op(), {}, a, {b}); }
 Var multiply(const At& a, const Var& b) { return apply(multiply_op(), {}, a, {b}); }

@@ -26,6 +26,11 @@ Var multiply(const At& a, const Var& b);
 Var divide(const At& a, const Var& b);
 Var negate(const At& x);
 
+// Of the op affine, which plans look into.
+struct AffineAttributes {
+  double scale = 1.0, shift = 0.0;
+  std::string describe() const;
+};
 // scale * x + shift, with constants.
 Var affine(const At& x, double scale, double shift = 0.0);
 

@@ -8,9 +8,9 @@ const std::vector<plan::Fusion>& builtin_fusions() {
   static const std::vector<plan::Fusion> rules = [] {
     std::vector<plan::Fusion> all;
     // Winners come before the convolutions, which may only swallow a ReLU that the backward pass does not read; the gradients of weights
-    // come before winners, which want to know all readers.
+    // come before winners, which want to know all readers. Chains take what is left.
     for (const auto family : {cross_entropy_fusions, batch_norm_fusions, conv_gradient_fusions, winners_fusions, conv_forward_fusions,
-                              linear_fusions, linear_update_fusions}) {
+                              linear_fusions, linear_update_fusions, elementwise_fusions}) {
       for (plan::Fusion& rule : family()) all.push_back(std::move(rule));
     }
     return all;
@@ -31,7 +31,7 @@ PlanOptions plan_options(const KernelChoice& kernels, std::shared_ptr<Executor> 
 
 std::vector<Op> fusion_ops() {
   std::vector<Op> all;
-  for (const auto family : {conv_fusion_ops, winners_ops, linear_fusion_ops, cross_entropy_fusion_ops, batch_norm_fusion_ops, layout_ops}) {
+  for (const auto family : {conv_fusion_ops, winners_ops, linear_fusion_ops, cross_entropy_fusion_ops, batch_norm_fusion_ops, elementwise_fusion_ops, layout_ops}) {
     for (Op& op : family()) all.push_back(std::move(op));
   }
   return all;

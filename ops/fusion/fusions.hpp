@@ -27,6 +27,8 @@ std::vector<Op> cross_entropy_fusion_ops();
 std::vector<plan::Fusion> cross_entropy_fusions();
 std::vector<Op> batch_norm_fusion_ops();
 std::vector<plan::Fusion> batch_norm_fusions();
+std::vector<Op> elementwise_fusion_ops();
+std::vector<plan::Fusion> elementwise_fusions();
 std::vector<Op> layout_ops();
 const Op& reorder_op();
 

@@ -3,7 +3,7 @@
 namespace wg = wengert;
 
 int main() {
-  wg::Model model(wg::MnistCnn{}, {1, 28, 28});  // or wg::load_model("digits.safetensors"), where the file carries its script
+  wg::Model model(wg::MnistCnn{}, {1, 28, 28});                   // or wg::load_model("digits.safetensors"), where the file carries its script
   model.load("mnist.safetensors");
   const wg::Dataset digits = wg::mnist::test();
   const wg::Index first[] = {0, 1, 2};

@@ -31,6 +31,7 @@ while (($#)); do
 done
 ((${#asked[@]})) || asked=("${all[@]}")
 mkdir -p "$folder"
+folder=$(realpath "$folder")
 
 # environment NAME PYTHON [OPTIONS-OF-VENV...]
 environment() {
@@ -63,7 +64,7 @@ install() {
         "$folder/onnxruntime/bin/python" -c 'import onnx, onnxruntime'
       ;;
     onednn)  # with libgomp; later versions of the index come with a compiler's run time of their own
-      environment onednn python3 && packages onednn onednn-devel-cpu-gomp && chain onednn "$PWD/$folder/onednn"
+      environment onednn python3 && packages onednn onednn-devel-cpu-gomp && chain onednn "$folder/onednn"
       ;;
     onednn-debian) tools/install-dependencies.sh libdnnl-dev && chain onednn-debian ;;
   esac
