@@ -1,0 +1,22 @@
+// Direct rung of chains of elementwise functions: block by block, all links on one block while it is in the L1 cache, so that memory is
+// read and written once for the whole chain.
+//   wengert bench op elementwise_chain --kernel direct
+#pragma once
+
+#include <span>
+
+#include <wengert/backends/chain.hpp>
+
+namespace wengert::direct {
+
+// Bytes that chain() needs beside its operands.
+Index chain_workspace(const Chain& chain);
+
+// Inputs with the result's shape lie in its layout, nchw or nhwc8, the others are plain. In nhwc8 with channels that fill no block,
+// only a chain that keeps_zero() leaves the padding zero.
+void chain(const Chain& chain, std::span<const View> inputs, const View& out, void* workspace);
+
+// Whether zeros in all inputs of the result's shape give zero, whatever the others hold.
+bool keeps_zero(const Chain& chain, std::span<const Shape> inputs);
+
+}  // namespace wengert::direct
