@@ -59,17 +59,6 @@ const Op& gradient_op() {
   return op;
 }
 
-// The only reader of `id` that is such an op, or -1.
-StepId reader_of(const Graph& graph, ValueId id, const char* op) {
-  StepId found = -1;
-  for (const StepId reader : graph.readers(id)) {
-    if (!is(graph, reader, op)) continue;
-    if (found >= 0) return -1;
-    found = reader;
-  }
-  return found;
-}
-
 ValueId output(const Graph& graph, StepId step) { return graph.step(step).outputs[0]; }
 
 // What batch_norm_vjp records (ops/batch_norm.cpp), found from the forward step on: centred, normal, the two sums, dx.
@@ -94,21 +83,19 @@ bool fuse_gradient(Graph& graph, StepId s) {
   }
   if (weighted < 0 || product < 0) return false;
   const ValueId dy = graph.step(weighted).inputs[0];
-  const StepId dgamma = only_reader(graph, output(graph, weighted)), dbeta = reader_of(graph, dy, "sum"),
-               difference = reader_of(graph, dy, "subtract");
-  const StepId sum = only_reader(graph, output(graph, product));
-  if (!is(graph, dgamma, "sum") || dbeta < 0 || difference < 0 || !is(graph, sum, "add") ||
-      only_reader(graph, output(graph, sum)) != difference)
-    return false;
-  if (graph.step(difference).inputs[0] != dy || graph.step(difference).inputs[1] != output(graph, sum)) return false;
+  const StepId dgamma = only_reader(graph, output(graph, weighted)), sum = only_reader(graph, output(graph, product));
+  if (!is(graph, dgamma, "sum") || !is(graph, sum, "add")) return false;
+  const auto averaged = [&](ValueId id) {  // the step whose (C) sum it is times 1/count, as (C,1,1); or -1
+    const Step* const affine = graph.maker(graph.through_reshape(id));
+    return affine != nullptr && affine->op->name == "affine" ? graph.value(affine->inputs[0]).maker : -1;
+  };
+  if (averaged(other_input(graph.step(product), output(graph, normal))) != dgamma) return false;
+  const StepId dbeta = averaged(other_input(graph.step(sum), output(graph, product)));  // dy may have other readers of its own kind
+  if (!is(graph, dbeta, "sum") || graph.step(dbeta).inputs[0] != dy) return false;
+  const StepId difference = only_reader(graph, output(graph, sum));
+  if (!is(graph, difference, "subtract") || graph.step(difference).inputs[0] != dy) return false;
   const StepId dx = only_reader(graph, output(graph, difference));
   if (!is(graph, dx, "multiply")) return false;
-  const auto comes_from = [&](ValueId id, ValueId source) {  // (C,1,1) of an affine of the (C) sum
-    const Step* const affine = graph.maker(graph.through_reshape(id));
-    return affine != nullptr && affine->op->name == "affine" && affine->inputs[0] == source;
-  };
-  if (!comes_from(other_input(graph.step(product), output(graph, normal)), output(graph, dgamma))) return false;
-  if (!comes_from(other_input(graph.step(sum), output(graph, product)), output(graph, dbeta))) return false;
   const std::vector<ValueId> results = {output(graph, dx), output(graph, dgamma), output(graph, dbeta)};
   const StepId first = std::min({dgamma, dbeta, dx});
   for (const StepId id : {weighted, dgamma, dbeta, product, sum, difference, dx}) graph.remove(id);
