@@ -98,10 +98,12 @@ struct Op {
   std::string summary = {};  // one line: the formula and what it is for
   int min_inputs = 1, max_inputs = 1;
   Smoothness smoothness = Smoothness::smooth;
-  bool broadcasts = false;       // inputs broadcast to the output: the sweep sums their gradients back to their shape
-  bool starts_batch = false;     // its attributes may say that an output carries the batch though no input does
-  bool stops_gradient = false;   // constant though its value depends on its inputs: stop_gradient, optimiser updates
-  bool alias = false;            // output 0 is input 0 with another shape: no kernel runs in eager mode
+  bool broadcasts = false;      // inputs broadcast to the output: the sweep sums their gradients back to their shape
+  bool starts_batch = false;    // its attributes may say that an output carries the batch though no input does
+  bool stops_gradient = false;  // constant though its value depends on its inputs: stop_gradient, optimiser updates
+  bool side_effects =
+      false;           // runs for what it does beside its outputs (printing, counting): plans, which drop what nobody reads, refuse it
+  bool alias = false;  // output 0 is input 0 with another shape: no kernel runs in eager mode
   std::uint32_t overwrites = 0;  // bit o: output o may lie where input o lies (optimiser updates)
   bool sliced = false;           // its best kernels cut a call over the whole batch in slices for several workers
   Keeps keeps = {};

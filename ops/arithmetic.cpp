@@ -16,11 +16,6 @@ namespace {
 
 using Fill = SampleInput::Fill;
 
-struct PowerAttributes {
-  double exponent = 1.0;
-  std::string describe() const { return fmt::format("exponent {:g}", exponent); }
-};
-
 template <class T, class Function>
 void map(const KernelCall& call, Function function) {
   const T* const x = call.input(0).read<T>();
@@ -310,6 +305,7 @@ Var scalar_like(const At& x, double value) { return Var(Tensor::scalar(value, x.
 
 }  // namespace
 
+std::string PowerAttributes::describe() const { return fmt::format("exponent {:g}", exponent); }
 std::string AffineAttributes::describe() const { return fmt::format("{:g} x + {:g}", scale, shift); }
 
 Var subtract(const At& a, const Var& b) { return apply(subtract_op(), {}, a, {b}); }

@@ -34,6 +34,11 @@ struct AffineAttributes {
 // scale * x + shift, with constants.
 Var affine(const At& x, double scale, double shift = 0.0);
 
+// Of the op power, likewise.
+struct PowerAttributes {
+  double exponent = 1.0;
+  std::string describe() const;
+};
 // x to a constant power; NaN for a negative x and a power that is not whole, as std::pow has it.
 Var power(const At& x, double exponent);
 

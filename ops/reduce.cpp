@@ -16,13 +16,6 @@ namespace {
 
 using Fill = SampleInput::Fill;
 
-struct ReduceAttributes {
-  AxisSet axes;
-  bool keep_dims = false;
-  std::string describe() const { return "axes " + axes.text() + (keep_dims ? ", kept" : ""); }
-  Shape result(const Shape& x) const { return keep_dims ? axes.kept_dims(x) : axes.dropped_dims(x); }
-};
-
 ReduceAttributes over(std::initializer_list<int> axes, bool keep_dims = false) {
   ReduceAttributes attributes;
   attributes.keep_dims = keep_dims;
@@ -144,6 +137,9 @@ Maxima max_over(const At& x, const AxisSet& axes, bool keep_dims) {
 }
 
 }  // namespace
+
+std::string ReduceAttributes::describe() const { return "axes " + axes.text() + (keep_dims ? ", kept" : ""); }
+Shape ReduceAttributes::result(const Shape& x) const { return keep_dims ? axes.kept_dims(x) : axes.dropped_dims(x); }
 
 Var sum(const At& x) { return sum_over(x, AxisSet::all(x.var.shape().rank()), false); }
 Var sum(const At& x, const std::vector<int>& axes, bool keep_dims) {

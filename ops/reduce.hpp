@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include <wengert/engine/tape.hpp>
+#include <wengert/ops/support.hpp>
 
 namespace wengert {
 
@@ -23,6 +23,14 @@ Maxima max_with_positions(const At& x, const std::vector<int>& axes, bool keep_d
 Var max(const At& x);
 Var max(const At& x, const std::vector<int>& axes, bool keep_dims = false);
 Var argmax(const At& x, int axis);  // i32, without that axis
+
+// Of the ops sum and max, which plans look into.
+struct ReduceAttributes {
+  AxisSet axes;
+  bool keep_dims = false;
+  std::string describe() const;
+  Shape result(const Shape& x) const;
+};
 
 std::vector<Op> reduce_ops();
 

@@ -32,3 +32,24 @@ TEST_CASE("batch norm's gradient is one step, for both branches of a residual su
     CHECK(count_of(graph.plan().graph(), "batch_norm_gradient") == norms);
   }
 }
+
+TEST_CASE("what only looks like batch norm's gradient is left as it is") {
+  const std::vector<GraphInput> inputs = {images("x", {6, 8, 5, 4}), images("dy", {6, 8, 5, 4}), weights("gamma", {8}),
+                                          weights("beta", {8})};
+  const auto formula = [&](double factor, double epsilon, double share) {
+    return SmallGraph{inputs, [=](const std::vector<Var>& in) {
+                        const BatchNormResult norm = batch_norm(in[0], in[2], in[3], 1e-3);
+                        const auto channels = [](const Var& values) { return reshape(values, {8, 1, 1}); };
+                        const Var scale = power(norm.variance + epsilon, -0.5), normal = (in[0] - channels(norm.mean)) * channels(scale);
+                        const Var dgamma = sum(in[1] * normal, {0, 2, 3}), dbeta = sum(in[1], {0, 2, 3});
+                        const Var dx =
+                            channels(in[2] * factor * scale) * (in[1] - (channels(dbeta * share) + normal * channels(dgamma * share)));
+                        return std::vector<Var>{norm.y, dx, dgamma, dbeta};
+                      }};
+  };
+  for (const SmallGraph& graph : {formula(10, 1e-3, 1.0 / 120), formula(1, 0.5, 1.0 / 120), formula(1, 1e-3, 0.1)}) {
+    const auto what = plans_differ(graph);
+    CHECK_MESSAGE(!what, what.value_or(""));
+    CHECK(count_of(graph.plan().graph(), "batch_norm_gradient") == 0);
+  }
+}

@@ -94,6 +94,13 @@ TEST_CASE("chains: between convolutions they keep blocks of channels, and paddin
   }
 }
 
+TEST_CASE("chains: a divisor for each channel spoils no padding lane that a convolution reads") {
+  agreeing({{images("x", {3, 9, 16, 16}), weights("w", {9, 9, 3, 3}), weights("s", {1, 9, 1, 1})}, [](const Vars& in) {
+              const Conv2dOptions same{.padding = Padding2d::same()};
+              return Vars{conv2d(conv2d(in[0], in[1], same) / (in[2] * in[2] + 1.0) * 2.0, in[1], same)};
+            }});
+}
+
 TEST_CASE("chains: keeps_zero knows what may spoil a padding lane") {
   using F = ChainLink::Function;
   const Shape x{2, 9, 3, 3}, one{};
@@ -109,4 +116,7 @@ TEST_CASE("chains: keeps_zero knows what may spoil a padding lane") {
   CHECK_FALSE(keeps({{F::affine, 0, -1, 1.0, 0.5}}, x));
   CHECK_FALSE(keeps({{F::log, 0}, {F::multiply, 2, 0}}, x));  // -inf times 0
   CHECK(keeps({{F::gate, 1, 0}}, one));
+  const Shape channel{1, 9, 1, 1};
+  CHECK(keeps({{F::add, 0, 1}}, channel));
+  CHECK_FALSE(keeps({{F::divide, 0, 1}}, channel));  // 0 / 0
 }

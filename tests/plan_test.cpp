@@ -133,8 +133,32 @@ TEST_CASE("plan: every read of a parameter comes before its assign") {
     Plan swapping(swap, {}, plan_options());
     swapping.run();
   });
-  if (message == "no error") CHECK((a.value().at(0) == 2 && b.value().at(0) == 1));
-  else CHECK_MESSAGE(contains(message, "assign"), message);
+  CHECK_MESSAGE(contains(message, "wait for each other: a plan cannot hold that"), message);
+  CHECK(a.value().at(0) == 1);
+}
+
+TEST_CASE("plan: what it cannot hold is refused by name: other effects than assign, and a parameter that it changes as its output") {
+  Op counting;
+  counting.name = "counting";
+  counting.side_effects = true;
+  counting.shapes = same_shape_rule;
+  counting.batch = elementwise_batch;
+  counting.kernels = {Kernel{.run = [](const KernelCall&) {}}};
+  Tape tape(Tape::Mode::declaring);
+  const Var x = tape.variable(Tensor::declared({{2}, DType::f32}), "x");
+  apply(counting, {}, {x}, {.name = "calls"});
+  const std::string message = message_of([&] { Plan(tape, {tanh(x)}); });
+  CHECK_MESSAGE(contains(message, "[counting 'calls'"), message);
+  CHECK_MESSAGE(contains(message, "which a plan cannot hold"), message);
+
+  Parameter p("p", {2}, Initial::constant(3));
+  Tape changing(Tape::Mode::declaring);
+  const Var before = changing.parameter(p);
+  assign(p, before * 2.0);
+  for (const Var& output : {before, reshape(before, {2, 1})}) {
+    const std::string refused = message_of([&] { Plan(changing, {output}); });
+    CHECK_MESSAGE(contains(refused, "the parameter 'p', which [assign"), refused);
+  }
 }
 
 TEST_CASE("plan: a value that is kept by the caller does not change with the parameter") {

@@ -107,7 +107,8 @@ void chain(const Chain& chain, std::span<const View> inputs, const View& out, vo
 bool keeps_zero(const Chain& chain, std::span<const Shape> inputs) {
   enum class Lane : std::uint8_t { zero, finite, unknown };  // what a padding lane holds of each operand
   std::vector<Lane> lane;
-  for (const Shape& shape : inputs) lane.push_back(shape == inputs[static_cast<std::size_t>(chain.like)] ? Lane::zero : Lane::finite);
+  const Shape& result = inputs[static_cast<std::size_t>(chain.like)];
+  for (const Shape& shape : inputs) lane.push_back(chain_operand(shape, result) == ChainOperand::one ? Lane::finite : Lane::zero);
   for (const ChainLink& link : chain.links) {
     const Lane a = lane[static_cast<std::size_t>(link.a)], b = link.b < 0 ? Lane::zero : lane[static_cast<std::size_t>(link.b)];
     const Lane worse = std::max(a, b), better = std::min(a, b);

@@ -16,7 +16,8 @@ Index chain_workspace(const Chain& chain);
 // only a chain that keeps_zero() leaves the padding zero.
 void chain(const Chain& chain, std::span<const View> inputs, const View& out, void* workspace);
 
-// Whether zeros in all inputs of the result's shape give zero, whatever the others hold.
+// Whether padding lanes stay zero: those of inputs with the result's shape are zero, one value a channel repeats with zeros there, and one
+// value in all may be anything.
 bool keeps_zero(const Chain& chain, std::span<const Shape> inputs);
 
 }  // namespace wengert::direct

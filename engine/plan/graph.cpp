@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/structural.hpp>
 
 namespace wengert::plan {
 
@@ -77,6 +78,7 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
       }
       continue;
     }
+    if (node.op->side_effects) fail(node.text() + " has an effect beside its outputs, which a plan cannot hold: run it op by op (eager)");
     Step step;
     step.op = node.op;
     step.attributes = node.attributes;
@@ -104,6 +106,20 @@ Graph::Graph(const Tape& source, const std::vector<Var>& wanted) : tape(source.s
   for (const Var& var : wanted) {
     outputs.push_back(find(var));
     value(outputs.back()).wanted = true;
+    want_unassigned(outputs.back());
+  }
+}
+
+// An output that is a parameter would show what the run has assigned to it, where op by op it shows what was read.
+void Graph::want_unassigned(ValueId output) const {
+  const Value& leaf = value(through_reshape(output));
+  if (!leaf.parameter) return;
+  for (const Step& step : steps) {
+    if (!step.attributes.holds<AssignAttributes>() || !(step.attributes.as<AssignAttributes>().parameter == *leaf.parameter)) continue;
+    fail(
+        fmt::format("[plan] wanted an output that the plan does not change, got the parameter '{}', which {} sets: take its value() before "
+                    "or after the run",
+                    leaf.parameter->name(), step.text()));
   }
 }
 

@@ -97,7 +97,8 @@ struct Note {
 
 class Graph {
  public:
-  // Takes over what a declaring tape has recorded. Throws Error on an eager tape and on outputs of another tape.
+  // Takes over what a declaring tape has recorded. Throws Error on an eager tape, on outputs of another tape and on
+  // what a plan cannot hold.
   Graph(const Tape& tape, const std::vector<Var>& outputs);
 
   std::vector<Value> values = {};
@@ -135,6 +136,9 @@ class Graph {
 
   std::vector<Spec> specs_of(const std::vector<ValueId>& ids) const;
   std::uint32_t batched_inputs(const Step& step) const;
+
+ private:
+  void want_unassigned(ValueId output) const;
 };
 
 }  // namespace wengert::plan

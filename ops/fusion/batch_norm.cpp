@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include <wengert/ops/arithmetic.hpp>
 #include <wengert/ops/batch_norm.hpp>
 #include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 #include <wengert/ops/fusion/rule.hpp>
+#include <wengert/ops/reduce.hpp>
 
 namespace wengert {
 
@@ -61,45 +63,100 @@ const Op& gradient_op() {
 
 ValueId output(const Graph& graph, StepId step) { return graph.step(step).outputs[0]; }
 
-// What batch_norm_vjp records (ops/batch_norm.cpp), found from the forward step on: centred, normal, the two sums, dx.
+// The formulas of batch_norm_vjp (ops/batch_norm.cpp) around one forward step.
+class Gradient {
+ public:
+  Gradient(const Graph& graph, StepId forward) : graph_(graph), forward_(graph.step(forward)) {}
+
+  ValueId x() const { return forward_.inputs[0]; }
+  ValueId gamma() const { return forward_.inputs[1]; }
+  ValueId mean() const { return forward_.outputs[1]; }
+  ValueId variance() const { return forward_.outputs[2]; }
+
+  // The (C) values that `id` repeats as (C,1,...), or -1.
+  ValueId channels(ValueId id) const {
+    const Shape &shape = graph_.value(id).spec.shape, &all = graph_.value(x()).spec.shape;
+    Shape wanted{all[1]};
+    while (wanted.rank() < all.rank() - 1) wanted.push_back(1);
+    const ValueId values = graph_.through_reshape(id);
+    return shape == wanted && graph_.value(values).spec.shape == Shape{all[1]} ? values : -1;
+  }
+  // x - mean
+  bool is_centred(const Step& step) const {
+    return step.op->name == "subtract" && step.inputs[0] == x() && channels(step.inputs[1]) == mean();
+  }
+  // (variance + epsilon)^-1/2
+  bool is_scale(ValueId id) const {
+    if (id < 0 || !graph_.made_by(id, "power") || graph_.maker(id)->attributes.as<PowerAttributes>().exponent != -0.5) return false;
+    return affine_of(graph_.maker(id)->inputs[0], 1.0, forward_.attributes.as<BatchNormAttributes>().epsilon) == variance();
+  }
+  // gamma times the scale
+  bool is_weight(ValueId id) const {
+    if (id < 0 || !graph_.made_by(id, "multiply")) return false;
+    const Step& product = *graph_.maker(id);
+    return product.inputs[0] == gamma() ? is_scale(product.inputs[1]) : product.inputs[1] == gamma() && is_scale(product.inputs[0]);
+  }
+  // The step that sums `of` over all but the channels, of which `id` is the mean as (C,1,...); or -1.
+  StepId averaged(ValueId id, ValueId of) const {
+    const Shape& all = graph_.value(x()).spec.shape;
+    const ValueId total =
+        channels(id) < 0 ? -1 : affine_of(channels(id), 1.0 / static_cast<double>(all[0] * all.elements(2, all.rank())), 0.0);
+    return total >= 0 && is_sum(graph_.value(total).maker, of) ? graph_.value(total).maker : -1;
+  }
+  bool is_sum(StepId s, ValueId of) const {
+    if (!is(graph_, s, "sum") || graph_.step(s).inputs[0] != of) return false;
+    const auto& sum = graph_.step(s).attributes.as<ReduceAttributes>();
+    bool all = !sum.keep_dims;
+    for (int axis = 0; axis < graph_.value(x()).spec.shape.rank(); ++axis) all = all && sum.axes.has(axis) == (axis != 1);
+    return all;
+  }
+
+ private:
+  ValueId affine_of(ValueId id, double scale, double shift) const {
+    if (!graph_.made_by(id, "affine")) return -1;
+    const auto& affine = graph_.maker(id)->attributes.as<AffineAttributes>();
+    return affine.scale == scale && affine.shift == shift ? graph_.maker(id)->inputs[0] : -1;
+  }
+
+  const Graph& graph_;
+  const Step& forward_;
+};
+
+// From the forward step on: centred = x - mean, normal = centred scale, weighted = dy normal and its sum dgamma, product = normal dgamma / m,
+// total = dbeta / m + product, difference = dy - total, dx = gamma scale difference.
 bool fuse_gradient(Graph& graph, StepId s) {
   if (!is(graph, s, "batch_norm")) return false;
-  const Step forward = graph.step(s);
-  const ValueId x = forward.inputs[0];
-  StepId centred = -1;
-  for (const StepId reader : graph.readers(x)) {
-    if (is(graph, reader, "subtract") && graph.step(reader).inputs[0] == x &&
-        graph.through_reshape(graph.step(reader).inputs[1]) == forward.outputs[1])
-      centred = reader;
-  }
-  if (centred < 0) return false;
-  const StepId normal = only_reader(graph, output(graph, centred));
+  const Gradient formulas(graph, s);
+  const auto centres = graph.readers(formulas.x());
+  const auto centred = std::find_if(centres.begin(), centres.end(), [&](StepId reader) { return formulas.is_centred(graph.step(reader)); });
+  if (centred == centres.end()) return false;
+  const StepId normal = only_reader(graph, output(graph, *centred));
   if (!is(graph, normal, "multiply") || graph.readers(output(graph, normal)).size() != 2) return false;
-  StepId weighted = -1, product = -1;  // dy normal, and normal times the share of dgamma
-  for (const StepId reader : graph.readers(output(graph, normal))) {
+  const ValueId normals = output(graph, normal);
+  if (!formulas.is_scale(formulas.channels(other_input(graph.step(normal), output(graph, *centred))))) return false;
+  StepId weighted = -1, product = -1;
+  for (const StepId reader : graph.readers(normals)) {
     if (!is(graph, reader, "multiply")) return false;
-    const Step& step = graph.step(reader);
-    (step.inputs[1] == output(graph, normal) ? weighted : product) = reader;
+    (graph.step(reader).inputs[1] == normals ? weighted : product) = reader;
   }
   if (weighted < 0 || product < 0) return false;
   const ValueId dy = graph.step(weighted).inputs[0];
-  const StepId dgamma = only_reader(graph, output(graph, weighted)), sum = only_reader(graph, output(graph, product));
-  if (!is(graph, dgamma, "sum") || !is(graph, sum, "add")) return false;
-  const auto averaged = [&](ValueId id) {  // the step whose (C) sum it is times 1/count, as (C,1,1); or -1
-    const Step* const affine = graph.maker(graph.through_reshape(id));
-    return affine != nullptr && affine->op->name == "affine" ? graph.value(affine->inputs[0]).maker : -1;
-  };
-  if (averaged(other_input(graph.step(product), output(graph, normal))) != dgamma) return false;
-  const StepId dbeta = averaged(other_input(graph.step(sum), output(graph, product)));  // dy may have other readers of its own kind
-  if (!is(graph, dbeta, "sum") || graph.step(dbeta).inputs[0] != dy) return false;
-  const StepId difference = only_reader(graph, output(graph, sum));
+  const StepId dgamma = only_reader(graph, output(graph, weighted)), total = only_reader(graph, output(graph, product));
+  if (!is(graph, total, "add") || formulas.averaged(other_input(graph.step(product), normals), output(graph, weighted)) != dgamma)
+    return false;
+  const StepId dbeta = formulas.averaged(other_input(graph.step(total), output(graph, product)), dy);
+  if (dbeta < 0) return false;
+  const StepId difference = only_reader(graph, output(graph, total));
   if (!is(graph, difference, "subtract") || graph.step(difference).inputs[0] != dy) return false;
   const StepId dx = only_reader(graph, output(graph, difference));
-  if (!is(graph, dx, "multiply")) return false;
+  if (!is(graph, dx, "multiply") || !formulas.is_weight(formulas.channels(other_input(graph.step(dx), output(graph, difference)))))
+    return false;
+
   const std::vector<ValueId> results = {output(graph, dx), output(graph, dgamma), output(graph, dbeta)};
+  const std::vector<ValueId> inputs = {formulas.x(), formulas.gamma(), formulas.mean(), formulas.variance(), dy};
   const StepId first = std::min({dgamma, dbeta, dx});
-  for (const StepId id : {weighted, dgamma, dbeta, product, sum, difference, dx}) graph.remove(id);
-  const std::vector<ValueId> inputs = {x, forward.inputs[1], forward.outputs[1], forward.outputs[2], dy};
+  const Step forward = graph.step(s);
+  for (const StepId id : {weighted, dgamma, dbeta, product, total, difference, dx}) graph.remove(id);
   const StepId made =
       graph.insert(first, make_step(gradient_op(), forward.attributes, inputs, forward, "batch_norm gradient"), graph.specs_of(results));
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
