@@ -2,12 +2,14 @@
 
 #include <array>
 #include <fstream>
+#include <thread>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <wengert/backends/direct/target.hpp>
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/op.hpp>
 #include <wengert/models/files/atomic_file.hpp>
 
 namespace wengert {
@@ -20,15 +22,19 @@ constexpr int format_version = 1;
 constexpr const char* format_key = "wengert_tuning";
 constexpr std::array layouts = {Layout::nchw, Layout::nhwc8, Layout::winners};
 
+// What /proc/cpuinfo says of the first processor: its name, which on virtual machines says little, and the numbers behind it.
 std::string processor_name() {
   std::ifstream lines("/proc/cpuinfo");
-  std::string fallback;
-  for (std::string line; std::getline(lines, line);) {
+  std::string text, numbers;
+  for (std::string line; std::getline(lines, line) && !line.empty();) {
     const auto value = [&] { return line.substr(std::min(line.size(), line.find(':') + 2)); };
-    if (line.rfind("model name", 0) == 0) return value();
-    if (line.rfind("CPU part", 0) == 0) fallback = "CPU part " + value();  // what an Arm machine has in its place
+    if (line.rfind("model name", 0) == 0) text = value();
+    for (const char* key : {"cpu family", "model\t", "stepping", "CPU implementer", "CPU part"}) {  // the latter two on Arm
+      if (line.rfind(key, 0) == 0) numbers += (numbers.empty() ? "" : ".") + value();
+    }
   }
-  return fallback.empty() ? "unknown" : fallback;
+  if (text.empty() && numbers.empty()) return "unknown";
+  return fmt::format("{} ({}), {} cores", text.empty() ? "processor" : text, numbers, std::max(1u, std::thread::hardware_concurrency()));
 }
 
 Json to_json(const TuningCandidate& candidate) {
@@ -73,9 +79,10 @@ std::string difference(const Json& machine) {
 plan::Tuning winners_of(const Json& json) {
   plan::Tuning tuning;
   tuning.machine = json.at("machine").at("processor").get<std::string>();
+  tuning.script = json.at("script").get<std::string>();
   for (const Json& op : json.at("ops")) {
     const auto key = op.at("op").get<std::string>();
-    tuning.winner[key] = op.at("winner").get<std::string>();
+    tuning.winner[key] = KernelChoice::parse(op.at("winner").get<std::string>()).backend;  // an unknown one is an error
     if (op.contains("layout")) tuning.layout[key] = layout_named(op.at("layout").get<std::string>());
   }
   return tuning;
@@ -88,6 +95,7 @@ TuningMachine TuningMachine::here() { return {processor_name(), direct::target()
 plan::Tuning tuning_of(const TuningReport& report) {
   plan::Tuning tuning;
   tuning.machine = report.machine.processor;
+  tuning.script = report.script;
   for (const TuningEntry& entry : report.entries) {
     tuning.winner[entry.key] = entry.winner;
     if (entry.layout) tuning.layout[entry.key] = *entry.layout;

@@ -12,11 +12,12 @@ namespace wengert::plan {
 // 1. Keeps what reaches an output or an assign, and computes once and for all what depends on constants alone.
 void prune(Graph& graph);
 
-// 2. Rewrites what a rule of ops/fusion/ knows to do in one go. A rule looks at the graph around one step and returns whether it changed
-// anything; where it nearly fits, it notes why not.
+// 2. Rewrites what a rule of ops/fusion/ knows to do in one go, before the chunk pass, which then sees fewer steps and the fused ops' own
+// batch rules. A rule looks at the graph around one step and returns whether it changed anything; where it nearly fits, it notes why not. Of
+// a rule that fits nowhere, what it wants is noted.
 struct Fusion {
-  std::string name = {};  // "conv2d + bias + relu"
-  std::string summary = {};
+  std::string name = {};   // "conv2d + bias + relu"
+  std::string wants = {};  // "a max pool behind a ReLU, ..."
   std::function<bool(Graph&, StepId)> apply = {};
 };
 void fuse(Graph& graph, const std::vector<Fusion>& rules);

@@ -181,6 +181,9 @@ bool gated(const Graph& graph, ValueId positions) {
          std::all_of(readers.begin(), readers.end(), [&](StepId reader) { return is(graph, reader, "winners"); });
 }
 
+// What fuse_forward would take, if it were the only reader.
+bool continues(const Graph& graph, StepId id) { return is(graph, id, "add") || is(graph, id, "relu") || is(graph, id, "max_pool2d"); }
+
 // conv2d, then what follows it as long as nobody else reads what lies between.
 bool fuse_forward(Graph& graph, StepId s) {
   if (!is(graph, s, "conv2d")) return false;
@@ -208,18 +211,17 @@ bool fuse_forward(Graph& graph, StepId s) {
       is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
     conv.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
     take(pool);
-  } else if (const auto readers = graph.readers(results[0]); readers.size() > 1) {
+  } else if (const auto readers = graph.readers(results[0]);
+             readers.size() > 1 && std::any_of(readers.begin(), readers.end(), [&](StepId id) { return continues(graph, id); })) {
     graph.note("fuse", "no further than " + graph.step(taken.back()).text() + ": " + std::to_string(readers.size()) + " steps read it");
   }
   if (taken.size() == 1) return false;
   std::vector<Spec> specs = graph.specs_of(results);
   const StepId last = taken.back();
+  const std::string rule =
+      std::string("conv2d") + (conv.bias ? " + bias" : "") + (conv.relu ? " + relu" : "") + (conv.pool ? " + max_pool2d" : "");
   for (const StepId id : taken) graph.remove(id);
-  const StepId made =
-      graph.insert(last,
-                   make_step(conv_forward_op(), conv, std::move(inputs), graph.step(s),
-                             "conv2d + " + std::string(conv.bias ? "bias" : "") + (conv.relu ? " relu" : "") + (conv.pool ? " pool" : "")),
-                   specs);
+  const StepId made = graph.insert(last, make_step(conv_forward_op(), conv, std::move(inputs), graph.step(s), rule), specs);
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
   return true;
 }
@@ -272,12 +274,12 @@ bool fuse_weight_bias(Graph& graph, StepId s) {
 std::vector<Op> conv_fusion_ops() { return {conv_forward_op(), conv_data_op(), conv_weight_op()}; }
 
 std::vector<plan::Fusion> conv_forward_fusions() {
-  return {{"conv2d + bias + relu + max_pool2d", "as much of it as stands behind the convolution and nobody else reads", fuse_forward}};
+  return {{"conv2d + bias + relu + max_pool2d", "a bias, ReLU or max pool behind a conv2d whose result nobody else reads", fuse_forward}};
 }
 
 std::vector<plan::Fusion> conv_gradient_fusions() {
-  return {{"conv2d_weight + bias", "the bias gradient reads the same cotangent", fuse_weight_bias},
-          {"conv2d_data + gate", "the gate of the ReLU below", fuse_data_gate}};
+  return {{"conv2d_weight + bias", "a conv2d_weight and a sum over images and pixels of the same cotangent", fuse_weight_bias},
+          {"conv2d_data + gate", "the gate of a ReLU behind a conv2d_data whose result nobody else reads", fuse_data_gate}};
 }
 
 }  // namespace wengert

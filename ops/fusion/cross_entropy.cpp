@@ -88,7 +88,8 @@ bool fuse_gradient(Graph& graph, StepId s) {
 
 std::vector<Op> cross_entropy_fusion_ops() { return {cross_entropy_op()}; }
 std::vector<plan::Fusion> cross_entropy_fusions() {
-  return {{"softmax_cross_entropy + gradient", "the loss and its gradient in one pass over the logits", fuse_gradient}};
+  return {{"softmax_cross_entropy + gradient",
+           "softmax_cross_entropy of i32 classes and its gradient, nothing else reading the probabilities", fuse_gradient}};
 }
 
 }  // namespace wengert

@@ -31,7 +31,8 @@ PlanOptions plan_options(const KernelChoice& kernels, std::shared_ptr<Executor> 
 
 std::vector<Op> fusion_ops() {
   std::vector<Op> all;
-  for (const auto family : {conv_fusion_ops, winners_ops, linear_fusion_ops, cross_entropy_fusion_ops, batch_norm_fusion_ops, elementwise_fusion_ops, layout_ops}) {
+  for (const auto family : {conv_fusion_ops, winners_ops, linear_fusion_ops, cross_entropy_fusion_ops, batch_norm_fusion_ops,
+                            elementwise_fusion_ops, layout_ops}) {
     for (Op& op : family()) all.push_back(std::move(op));
   }
   return all;

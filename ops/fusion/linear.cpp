@@ -232,8 +232,9 @@ bool fuse_forward(Graph& graph, StepId s) {
   if (taken.size() == 1) return false;
   const std::vector<Spec> specs = {graph.value(result).spec};
   const StepId last = taken.back();
+  const std::string rule = std::string("linear") + (linear.bias ? " + bias" : "") + (linear.relu ? " + relu" : "");
   for (const StepId id : taken) graph.remove(id);
-  const StepId made = graph.insert(last, make_step(linear_op(), linear, std::move(inputs), graph.step(s), "linear + bias + relu"), specs);
+  const StepId made = graph.insert(last, make_step(linear_op(), linear, std::move(inputs), graph.step(s), rule), specs);
   graph.replace(result, graph.step(made).outputs[0]);
   return true;
 }
@@ -287,12 +288,12 @@ bool fuse_update(Graph& graph, StepId s) {
 std::vector<Op> linear_fusion_ops() { return {linear_op(), linear_data_op(), linear_adam_op()}; }
 
 std::vector<plan::Fusion> linear_fusions() {
-  return {{"linear + bias + relu", "a linear layer with what stands behind it", fuse_forward},
-          {"linear gradient + gate", "the gate of the ReLU below", fuse_data_gate}};
+  return {{"linear + bias + relu", "a bias or ReLU behind a matmul x w^T whose result nobody else reads", fuse_forward},
+          {"linear gradient + gate", "the gate of a ReLU behind a matmul y w whose result nobody else reads", fuse_data_gate}};
 }
 
 std::vector<plan::Fusion> linear_update_fusions() {
-  return {{"linear gradient + adam", "a large weight gradient, deferred behind the barrier and consumed in registers", fuse_update}};
+  return {{"linear gradient + adam", "adam of a gradient matmul y^T x of at least 16384 elements that nobody else reads", fuse_update}};
 }
 
 }  // namespace wengert

@@ -40,7 +40,7 @@ int run(const StepArguments& a) {
   options.kernel = a.kernel;
   options.threads = a.threads;
   options.eager = a.eager;
-  options.tuning = open_tuning(a.tuning);
+  options.tuning = open_tuning(a.tuning, script.name);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   std::vector<double> seconds;
   std::vector<Index> positions(static_cast<std::size_t>(a.batch));

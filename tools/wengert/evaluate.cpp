@@ -54,8 +54,8 @@ void print_table(const Evaluation& e) {
 
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
-  Context::current().tuning = open_tuning(a.tuning);
   const Script script = script_of(a.model, a.script);
+  Context::current().tuning = open_tuning(a.tuning, script.name);
   const Model model = load_model(a.model, script);
   const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test), a.eager);
   a.json ? print_json(result) : print_table(result);

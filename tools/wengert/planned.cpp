@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include <fmt/format.h>
+
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/models/tuning_file.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
@@ -19,7 +21,7 @@ Planned::Planned(const PlanRequest& request)
       model_(script_.network, script_.input, script_.text),
       update_(script_.optimiser, script_.options.rate_groups) {
   model_.initialise(script_.options.seed);
-  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning);
+  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name);
   PlanOptions made = options(tuning);
   const auto start = std::chrono::steady_clock::now();
   if (request.inference) inference_ = std::make_unique<Predictor>(model_, batch_, std::move(made));
@@ -37,9 +39,13 @@ PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
   return options;
 }
 
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path) {
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script) {
   if (path.empty()) return nullptr;
   TuningFile file = read_tuning(path);
+  if (file.tuning && file.tuning->script != script) {
+    warn(fmt::format("[tuning '{}'] it was measured for '{}', this is '{}': what it does not know takes the usual kernels", path,
+                     file.tuning->script, script));
+  }
   if (file.tuning) return std::make_shared<const plan::Tuning>(std::move(*file.tuning));
   warn(file.refusal + "; kernels are chosen without it");
   return nullptr;

@@ -51,6 +51,6 @@ class Planned {
 
 // The tuning file of --tuning, or null where none is given. One that does not fit this machine is refused in a line on standard error, and
 // null stands for it. Throws Error where there is no such file.
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path);
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script);
 
 }  // namespace wengert::command

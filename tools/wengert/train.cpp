@@ -178,7 +178,7 @@ int run(const TrainArguments& a) {
   if (!a.resume.empty()) take_saved(read_metadata(a.resume), script);
   take_arguments(a, script);
   want_replaceable(a.out);
-  script.options.tuning = open_tuning(a.tuning);
+  script.options.tuning = open_tuning(a.tuning, script.name);
   if (!a.trace.empty()) {
     if (script.options.eager) fail("[train] wanted a plan for --trace, got an eager training");
     { const AtomicFile writable(a.trace); }
