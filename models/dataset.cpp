@@ -16,6 +16,14 @@ namespace fs = std::filesystem;
 
 Shape Dataset::image() const { return Shape{images.shape()[1], images.shape()[2], images.shape()[3]}; }
 
+void Dataset::want_images(const std::string& who, const Shape& wanted) const {
+  if (image() != wanted) fail("[" + who + "] wanted images " + wanted.text() + ", the set " + source + " has " + image().text());
+}
+
+void Dataset::want_classes(const std::string& who, Index most) const {
+  if (classes > most) fail(fmt::format("[{}] wanted labels in [0,{}), the set {} has {} classes", who, most, source, classes));
+}
+
 Dataset Dataset::slice(Index first, Index count) const {
   if (first < 0 || count < 0 || first > size() || count > size() - first) {
     fail(fmt::format("[data] wanted {} images from {} on, of a set of {}", count, first, size()));
@@ -81,7 +89,10 @@ Dataset read_idx_dataset(const fs::path& folder, Split split) {
   const std::vector<std::int32_t> classes(labels.bytes.begin(), labels.bytes.end());
   set.labels = Tensor::copy(classes.data(), Shape{labels.sizes[0]});
   set.classes = 1 + *std::max_element(classes.begin(), classes.end());
-  set.source = folder.string();
+  std::error_code ignored;
+  fs::path absolute = fs::absolute(folder, ignored).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path();  // "DIR/" is DIR
+  set.source = absolute.string();
   return set;
 }
 

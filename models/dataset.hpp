@@ -14,10 +14,13 @@ struct Dataset {
   Tensor images;  // u8 (N,C,H,W)
   Tensor labels;  // i32 (N)
   Index classes = 0;
-  std::string source = "memory";  // where it is from, for messages
+  std::string source = "memory";  // where it is from, for messages; of a folder: its absolute path
 
   Index size() const { return labels.elements(); }
-  Shape image() const;                            // (C,H,W)
+  Shape image() const;  // (C,H,W)
+  // Throws Error "[who] wanted images (1,28,28), the set DIR has (1,64,64)", and where labels go beyond the classes.
+  void want_images(const std::string& who, const Shape& wanted) const;
+  void want_classes(const std::string& who, Index most) const;
   Dataset slice(Index first, Index count) const;  // throws Error outside the set
   std::string fingerprint() const;                // "60000 images, hash 0123456789abcdef": of all images and labels
   // Throws Error outside the set. The images at these positions as f32 (n,C,H,W) / 255, and their labels i32 (n).

@@ -38,10 +38,8 @@ double Evaluation::precision(Index label) const {
 
 Evaluation evaluate(const Model& model, const Dataset& set, bool eager) {
   if (set.size() == 0) fail("[evaluate] wanted at least one image");
-  if (set.image() != model.image()) fail("[evaluate] wanted images " + model.image().text() + ", the set has " + set.image().text());
-  if (set.classes > model.classes()) {
-    fail(fmt::format("[evaluate] wanted labels in [0,{}), the set has {} classes", model.classes(), set.classes));
-  }
+  set.want_images("evaluate", model.image());
+  set.want_classes("evaluate", model.classes());
   constexpr Index batch = evaluation_batch;
   const auto classes = static_cast<std::size_t>(model.classes());
   Evaluation result;
@@ -62,7 +60,7 @@ Evaluation evaluate(const Model& model, const Dataset& set, bool eager) {
       std::copy_n(part.labels.values<std::int32_t>().data(), count, labels.data());
     } else {
       if (!predictor || predictor->images().shape[0] != count) predictor = std::make_unique<Predictor>(model, count);
-      set.gather(positions.data() + first, count, predictor->images().write<float>(), labels.data());
+      predictor->gather(set, positions.data() + first, labels.data());
       logits = Tensor::copy(predictor->run().read<float>(), Shape{count, model.classes()});
     }
     for (Index i = 0; i < count; ++i) {

@@ -81,7 +81,8 @@ constexpr const char* examples_key = "wengert.examples";
 constexpr const char* validation_key = "wengert.validation";
 constexpr const char* patience_key = "wengert.patience";
 constexpr const char* keep_best_key = "wengert.keep_best";
-constexpr const char* moment_prefix = "optimiser.";     // of tensors that are not parameters of the network
-constexpr const char* best_prefix = "optimiser.best.";  // of those, the parameters of the best epoch so far
+constexpr const char* data_source_key = "wengert.data_source";  // Dataset::source of the training set
+constexpr const char* moment_prefix = "optimiser.";             // of tensors that are not parameters of the network
+constexpr const char* best_prefix = "optimiser.best.";          // of those, the parameters of the best epoch so far
 
 }  // namespace wengert

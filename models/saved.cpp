@@ -1,7 +1,10 @@
 #include <wengert/models/saved.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
+
+#include <fmt/format.h>
 
 #include <wengert/engine/error.hpp>
 
@@ -27,12 +30,20 @@ bool is_saved_model(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path, ignored)) return false;
   char begin[length_bytes + 1] = {};
   std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
-  return begin[length_bytes] == '{';
+  constexpr std::size_t small = 4;  // headers are far below 4 GiB, so the upper half of their length is zero; of a text it never is
+  return begin[length_bytes] == '{' && std::all_of(begin + small, begin + length_bytes, [](char byte) { return byte == 0; });
 }
 
 Model load_model(const std::filesystem::path& path, const Script& script) {
   Model model(script.network, script.input, script.text);
   model.load(path);
+  for (const Parameter& parameter : model.parameters()) {
+    const Tensor value = parameter.value();
+    const auto numbers = value.values<float>();
+    const auto wrong = std::find_if_not(numbers.begin(), numbers.end(), [](float number) { return std::isfinite(number); });
+    if (wrong == numbers.end()) continue;
+    fail(fmt::format("[load '{}'] wanted finite parameters, '{}' holds {}", path.string(), parameter.name(), *wrong));
+  }
   return model;
 }
 

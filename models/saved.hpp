@@ -14,7 +14,7 @@ Script saved_script(const std::filesystem::path& path);
 // Whether a file looks like a saved model: it begins as safetensors files do.
 bool is_saved_model(const std::filesystem::path& path);
 
-// The model, ready to run; with its script where that was read already.
+// The model, ready to run; with its script where that was read already. Throws Error naming the first parameter that is not finite.
 Model load_model(const std::filesystem::path& path);
 Model load_model(const std::filesystem::path& path, const Script& script);
 

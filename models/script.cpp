@@ -3,6 +3,8 @@
 #include <limits>
 #include <span>
 
+#include <fmt/format.h>
+
 #include <wengert/engine/error.hpp>
 #include <wengert/models/files/input_file.hpp>
 #include <wengert/models/script/layers.hpp>
@@ -103,9 +105,12 @@ Shape read_input(const Value& value) {
   if (value.list().size() != 3) {
     script::fail_at(value.site, "'input': wanted [channels, height, width], got " + std::to_string(value.items.size()) + " numbers");
   }
-  constexpr Index largest_image = Index{1} << 16;
+  constexpr Index largest_side = Index{1} << 16;
   Shape shape;
-  for (const Value& size : value.items) shape.push_back(size.integer(1, largest_image));
+  for (const Value& size : value.items) shape.push_back(size.integer(1, largest_side));
+  if (shape.elements() > most_script_image) {
+    script::fail_at(value.site, fmt::format("'input': wanted at most {} numbers an image, got {}", most_script_image, shape.elements()));
+  }
   return shape;
 }
 

@@ -42,6 +42,8 @@ struct Script {
 };
 
 constexpr Index most_script_weights = Index{1} << 28;  // of all layers: 1 GiB
+constexpr Index most_script_image = Index{1} << 24;    // numbers of the input
+constexpr Index most_script_values = Index{1} << 28;   // numbers that all layers together give for one image: 1 GiB
 
 // Throws Error "[script 'file' line N] ..." for anything that is not a model script: unknown keys, layers and names come with the nearest
 // valid name.

@@ -53,6 +53,7 @@ struct Schedule {
   Index every = 1;    // epochs
   Index warm_up = 0;  // steps: a straight line from 0 laid over any kind
   double at(Index step, Index total_steps, Index steps_per_epoch) const;
+  bool spans_run() const { return kind == Kind::cosine || kind == Kind::one_cycle; }  // total_steps shapes it
   std::string describe() const;
   void check() const;  // throws Error for a factor below 0 or not finite, `every` below 1, a warm-up below 0 or absurd
 };

@@ -11,6 +11,8 @@
 
 namespace wengert {
 
+constexpr const char* trace_beginning = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";  // of every saved trace
+
 class Trace {
  public:
   explicit Trace(Index most_steps) : most_steps_(most_steps) {}

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/context.hpp>
@@ -55,6 +56,30 @@ Parameter best_copy(const Parameter& of, Tensor value) {
   copy.set_value(std::move(value));
   return copy;
 }
+
+// A folder's name may be no UTF-8, as a file's metadata have to be, which is no reason to lose a training.
+std::string as_utf8(const std::string& text) {
+  using Json = nlohmann::json;
+  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
+// Puts parameters back that a step has changed, running statistics say, unless the step is kept.
+class Undo {
+ public:
+  explicit Undo(const std::vector<Parameter>& parameters) : parameters_(parameters) {
+    for (const Parameter& parameter : parameters_) before_.push_back(parameter.value());
+  }
+  ~Undo() {
+    for (std::size_t i = 0; i < before_.size(); ++i) parameters_[i].set_value(before_[i]);
+  }
+  Undo(const Undo&) = delete;
+  Undo& operator=(const Undo&) = delete;
+  void keep() { before_.clear(); }
+
+ private:
+  std::vector<Parameter> parameters_;
+  std::vector<Tensor> before_;
+};
 
 }  // namespace
 
@@ -118,7 +143,7 @@ struct Trainer::State {
 
   // One step on `count` images that `fill` writes to the given buffers.
   TrainingStep::Result train(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill) {
-    if (options.eager) return train_eagerly(count, fill);
+    if (options.eager) return train_eagerly(count, fill, true);
     TrainingStep& plan = plan_for(count);
     Trace* const trace = options.trace && !options.trace->full() ? options.trace.get() : nullptr;
     const std::int64_t from = trace != nullptr ? Trace::now() : 0;
@@ -127,17 +152,20 @@ struct Trainer::State {
     if (trace != nullptr) trace->begin(plan.plan(), from);
     try {
       result = plan.run(step + 1, rate());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       if (trace != nullptr) plan.plan().trace(nullptr);
-      if (std::string(error.what()).find("not finite") == std::string::npos) throw;
-      return train_eagerly(count, fill);  // parameters are as before: this finds the first node that is not finite, and throws
+      // Op by op the first node that is not finite is found, and its Error names it. Where none is, the plan's own Error stands.
+      if (dynamic_cast<const NotFinite*>(&error) != nullptr) train_eagerly(count, fill, false);
+      throw;
     }
     ++step;
     if (trace != nullptr) trace->end(plan.plan(), step);
     return result;
   }
 
-  TrainingStep::Result train_eagerly(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill) {
+  // Throws Error naming the first node that is not finite, parameters as before. Without `updates` they are so after any run.
+  TrainingStep::Result train_eagerly(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill, bool updates) {
+    Undo undo(model.parameters());
     Shape shape{count};
     for (const Index size : model.image()) shape.push_back(size);
     Tensor images = Tensor::uninitialised({shape, DType::f32}), labels = Tensor::uninitialised({{count}, DType::i32});
@@ -153,7 +181,12 @@ struct Trainer::State {
     TrainingStep::Result result{loss.item(), count_right(logits.value().view(), labels.view())};
     if (!std::isfinite(result.loss))
       fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
+    if (!updates) {
+      update.finite_gradients(tape, loss, model.parameters());
+      return result;
+    }
     update.apply(tape, loss, model.parameters(), step + 1, rate());
+    undo.keep();
     ++step;
     return result;
   }
@@ -225,11 +258,8 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   const Index used = options.examples == 0 ? all.size() : options.examples;
   if (options.validation >= used)
     fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
-  if (all.image() != s.model.image())
-    fail("[train] wanted images " + s.model.image().text() + ", the set " + all.source + " has " + all.image().text());
-  if (all.classes > s.model.classes()) {
-    fail(fmt::format("[train] wanted labels in [0,{}), the set {} has {} classes", s.model.classes(), all.source, all.classes));
-  }
+  all.want_images("train", s.model.image());
+  all.want_classes("train", s.model.classes());
   const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
@@ -307,7 +337,6 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
 namespace {
 
 constexpr const char* data_key = "wengert.data";
-constexpr const char* data_source_key = "wengert.data_source";
 constexpr const char* step_key = "wengert.step";
 constexpr const char* best_loss_key = "wengert.best_loss";
 constexpr const char* best_loss_epoch_key = "wengert.best_loss_epoch";
@@ -346,9 +375,7 @@ void Trainer::save(const std::filesystem::path& path) const {
   auto metadata = checked_settings(s.options, s.update);
   metadata[step_key] = std::to_string(s.step);
   metadata[data_key] = s.data;
-  // A folder's name may be no UTF-8, which is no reason to lose a training.
-  metadata[data_source_key] = s.data_source;
-  for (char& letter : metadata[data_source_key]) letter = static_cast<unsigned char>(letter) < 128 ? letter : '?';
+  metadata[data_source_key] = as_utf8(s.data_source);
   metadata["wengert.epoch"] = std::to_string(s.step / s.steps_per_epoch);
   metadata["wengert.batch_index"] = std::to_string(s.step % s.steps_per_epoch);
   metadata[rate_key] = fmt::format("{}", rate_of(s.update.optimiser()));
@@ -372,20 +399,21 @@ void Trainer::resume(const std::filesystem::path& path) {
   State& s = *state_;
   const SafetensorsFile file = read_safetensors(path);
   const std::map<std::string, std::string>& saved = file.metadata;
-  auto wanted = checked_settings(s.options, s.update);
-  wanted[script_key] = s.model.script();
-  for (const auto& [key, value] : wanted) {
+  const auto saved_as = [&](const std::string& key) {
     const auto found = saved.find(key);
-    const std::string was = found == saved.end() ? "" : found->second;
+    return found == saved.end() ? std::string() : found->second;
+  };
+  // First, since another script mostly has other settings too.
+  if (saved_as(script_key) != s.model.script()) fail("[resume '" + path.string() + "'] the model script differs from the saved one");
+  for (const auto& [key, value] : checked_settings(s.options, s.update)) {
+    const std::string was = saved_as(key);
     if (was == value) continue;
-    if (key == script_key) fail("[resume '" + path.string() + "'] the model script differs from the saved one");
     fail("[resume '" + path.string() + "'] wanted " + key.substr(key.find('.') + 1) + " '" + was + "' as in the saved training, got '" +
          value + "'");
   }
   if (saved.count(step_key) == 0) fail("[resume '" + path.string() + "'] the file holds a model but no training state");
   const auto number = [&](const char* key, auto least) {
-    const auto found = saved.find(key);
-    const std::string text = found == saved.end() ? "" : found->second;
+    const std::string text = saved_as(key);
     decltype(least) value = 0;
     const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
     if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || !(value >= least)) {
@@ -405,7 +433,7 @@ void Trainer::resume(const std::filesystem::path& path) {
   State::Best best{number(best_loss_key, 0.0), number(best_loss_epoch_key, no_epoch), number(best_accuracy_key, -1.0)};
   for (const Parameter& parameter : s.model.parameters()) {
     const StoredTensor* stored = file.find(best_prefix + parameter.name());
-    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore(*stored)));
+    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore_as(*stored, parameter.value().spec(), path)));
     else if (best.accuracy >= 0)
       fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
   }
@@ -413,8 +441,8 @@ void Trainer::resume(const std::filesystem::path& path) {
   s.update.restore(file, path, s.model.parameters());
   s.step = at_step;
   s.fit = fit;
-  s.data = saved.count(data_key) == 0 ? "" : saved.at(data_key);
-  s.data_source = saved.count(data_source_key) == 0 ? "" : saved.at(data_source_key);
+  s.data = saved_as(data_key);
+  s.data_source = saved_as(data_source_key);
   s.sums = sums;
   s.best = std::move(best);
   s.resumed = true;

@@ -20,7 +20,7 @@ class TrainingStep {
     double loss = 0;  // mean over the batch, before the update
     Index right = 0;
   };
-  // Step t counts from 1. Throws Error where a value is not finite; parameters are then as before.
+  // Step t counts from 1. Throws NotFinite where a value is so; parameters are then as before.
   Result run(Index t, double rate);
   Plan& plan() { return *plan_; }
 

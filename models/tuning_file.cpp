@@ -19,7 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int format_version = 1;
-constexpr const char* format_key = "wengert_tuning";
 constexpr std::array layouts = {Layout::nchw, Layout::nhwc8, Layout::winners};
 
 // What /proc/cpuinfo says of the first processor: its name, which on virtual machines says little, and the numbers behind it.
@@ -106,7 +105,7 @@ plan::Tuning tuning_of(const TuningReport& report) {
 void write_tuning(const std::filesystem::path& path, const TuningReport& report) {
   const TuningMachine& machine = report.machine;
   Json json = {
-      {format_key, format_version},
+      {tuning_format_key, format_version},
       {"machine",
        {{"processor", machine.processor}, {"target", machine.target}, {"version", machine.version}, {"threads", report.threads}}},
       {"script", report.script},
@@ -125,9 +124,9 @@ TuningFile read_tuning(const std::filesystem::path& path) {
   if (!file || std::filesystem::is_directory(path)) fail(who + "wanted a file that can be read");
   try {
     const Json json = Json::parse(file);
-    if (!json.is_object() || !json.contains(format_key))
+    if (!json.is_object() || !json.contains(tuning_format_key))
       return {std::nullopt, who + "wanted a file that `wengert tune` wrote, found other JSON"};
-    if (const Json& version = json.at(format_key); version != format_version) {
+    if (const Json& version = json.at(tuning_format_key); version != format_version) {
       return {std::nullopt, who + fmt::format("wanted format {}, found {}", format_version, version.dump())};
     }
     if (const std::string reason = difference(json.at("machine")); !reason.empty()) return {std::nullopt, who + reason};

@@ -11,6 +11,8 @@
 
 namespace wengert {
 
+constexpr const char* tuning_format_key = "wengert_tuning";  // the first key of every such file
+
 // What a tuning depends on.
 struct TuningMachine {
   std::string processor = {}, target = {}, version = {};  // CPU model, vector instructions in use, of Wengert

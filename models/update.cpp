@@ -80,13 +80,19 @@ void Update::step_one(const Parameter& p, const std::function<Var(const Paramete
   }
 }
 
-void Update::apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate) {
+std::vector<Var> Update::finite_gradients(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters) const {
   const std::vector<Parameter> learning = trained(parameters);
   std::vector<Var> wrt;
   Tape target = tape;
   for (const Parameter& parameter : learning) wrt.push_back(target.parameter(parameter));
-  const std::vector<Var> gradient = gradients(loss, wrt, {.cotangents = {}, .zero_unused = false, .record = false});
+  std::vector<Var> gradient = gradients(loss, wrt, {.cotangents = {}, .zero_unused = false, .record = false});
   for (std::size_t i = 0; i < learning.size(); ++i) want_finite(learning[i], gradient[i].value());
+  return gradient;
+}
+
+void Update::apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate) {
+  const std::vector<Parameter> learning = trained(parameters);
+  const std::vector<Var> gradient = finite_gradients(tape, loss, parameters);
   NoRecording updates_only;
   Var correction1, correction2;
   const auto scalar = [](double value) { return Var(Tensor::scalar(value)); };
@@ -139,7 +145,7 @@ void Update::restore(const SafetensorsFile& file, const std::filesystem::path& p
   const auto take = [&](const char* kind, const Parameter& of) {
     Parameter& target = moment(kind, of);
     const StoredTensor* stored = file.find(target.name());
-    if (stored != nullptr) target.set_value(wengert::restore(*stored));
+    if (stored != nullptr) target.set_value(restore_as(*stored, target.value().spec(), path));
     else if (!of.frozen() && file.metadata.count("wengert.step") != 0 && file.metadata.at("wengert.step") != "0") {
       fail("[resume '" + path.string() + "'] wanted the moment '" + target.name() + "', found none");
     }

@@ -28,8 +28,10 @@ class Update {
   const Optimiser& optimiser() const { return optimiser_; }
   std::string describe() const;
 
-  // Gradients of the loss by the trainable parameters, then an assign of each parameter and its moments. t counts from 1.
-  // Nothing is assigned where a gradient is not finite: Error naming the parameter.
+  // Gradients of the loss by the trainable parameters, in their order. Throws Error naming the parameter where one is not finite.
+  std::vector<Var> finite_gradients(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters) const;
+
+  // Those gradients, then an assign of each parameter and its moments. t counts from 1.
   void apply(const Tape& tape, const Var& loss, const std::vector<Parameter>& parameters, Index t, double rate);
 
   // The same on a declaring tape, for a plan; nothing is checked or run.
@@ -39,7 +41,8 @@ class Update {
 
   // Moments as parameters named "optimiser.first.NAME" and so on.
   std::vector<Parameter> moments() const;
-  // Takes the moments of these parameters from a saved file; the path is for messages. Throws Error where one is missing.
+  // Takes the moments of these parameters from a saved file; the path is for messages. Throws Error where one is missing or of another
+  // shape; moments taken before stay taken.
   void restore(const SafetensorsFile& file, const std::filesystem::path& path, const std::vector<Parameter>& parameters);
 
  private:

@@ -1,19 +1,24 @@
 """Every command line of `wengert`: results, JSON, exit codes, and errors of one line on standard error."""
 import json
 import os
-import struct
 import subprocess
 import tempfile
-import zlib
 from pathlib import Path
 
-from command_line import check, finish, refused, wengert
+from command_line import check, edit_header, finish, refused, set_all, wengert, write_png, write_set
 
 
 DEAD = """
 name = "dead"
 input = [1, 28, 28]
 layers = [{ flatten = {} }, { linear = "off", units = 4 }, { relu = {} }, { linear = "last", units = 10, bias = false }]
+"""
+
+
+LITTLE = """
+name = "little"
+input = [1, 6, 6]
+layers = [{ conv2d = "c", filters = 2, size = 3, activation = "tanh" }, { flatten = {} }, { linear = "fc", units = 3 }]
 """
 
 
@@ -30,23 +35,6 @@ def check_help(command, text):
         check(not line.endswith("."), f"{command}: wanted no full stop: {line}")
 
 
-def set_all(path, name, value):
-    """Sets every element of one f32 tensor of a safetensors file."""
-    content = bytearray(path.read_bytes())
-    start = 8 + struct.unpack_from("<Q", content)[0]
-    begin, end = json.loads(content[8:start])[name]["data_offsets"]
-    content[start + begin:start + end] = struct.pack("<f", value) * ((end - begin) // 4)
-    path.write_bytes(content)
-
-
-def write_png(path, width, height, pixels):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes(pixels[y * width:(y + 1) * width]) for y in range(height))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     model, half, whole, rest = (folder / f"{n}.safetensors" for n in ("model", "half", "whole", "rest"))
@@ -54,8 +42,11 @@ with tempfile.TemporaryDirectory() as name:
 
     check(wengert("--version").stdout.strip() != "", "--version prints nothing")
     for sub in ("", "train", "evaluate", "predict", "gradcheck", "ops", "summary", "plan", "tune", "bench", "bench overhead", "bench conv",
-                "bench op", "bench step", "bench peak"):
+                "bench op", "bench step", "bench predict", "bench peak"):
         check_help(f"wengert {sub} --help", wengert(*sub.split(), "--help").stdout)
+
+    for sub in ("train", "plan", "summary", "bench conv", "bench step", "bench predict"):
+        check("auto, naive, matrix, im2col, direct, winograd" in wengert(*sub.split(), "--help").stdout, f"{sub} --help does not list the kernels")
 
     out = json.loads(wengert("train", *short, "--validation", 100, "--out", model, "--history", folder / "h.jsonl", "--json").stdout)
     check(len(out["epochs"]) == 2 and out["steps"] == 32, f"train --json: {out}")
@@ -78,6 +69,7 @@ with tempfile.TemporaryDirectory() as name:
     check(whole.read_bytes() == rest.read_bytes(), "a resumed training differs from the uninterrupted one")
     refused("train", "--resume", half, "--batch", 16, "--out", rest, says="wanted batch '32'")
     refused("train", "--resume", half, "--seed", 9, "--out", rest, says="wanted seed '1'")
+    refused("train", "mlp", "--resume", half, "--out", rest, says="the model script differs")
     refused("train", "--resume", half, "--kernel", "naive", "--out", rest, says="wanted kernel 'auto'")
 
     ops = json.loads(wengert("ops", "--json").stdout)["ops"]
@@ -87,6 +79,17 @@ with tempfile.TemporaryDirectory() as name:
     check(out["dtype"] == "f32" and out["verdict"] == "pass" and out["results"][0]["checks"] > 0, f"gradcheck --dtype f32 --json: {out}")
     check(wengert("gradcheck", "conv2d", "--dtype", "f32").stdout.startswith("conv2d: pass: "), "gradcheck --dtype f32 does not pass")
     refused("gradcheck", "conv2d", "--dtype", "f16", says="f16")
+    check("subjects: pass" in wengert("gradcheck", "--all").stdout, "gradcheck --all does not pass")
+    one = json.loads(wengert("gradcheck", "conv2d", "--case", 1, "--input", 1, "--seed", 7, "--json").stdout)
+    check(one["seed"] == 7 and one["verdict"] == "pass" and 0 < one["results"][0]["checks"], f"gradcheck --case --input --seed: {one}")
+    every = json.loads(wengert("gradcheck", "conv2d", "--seed", 7, "--json").stdout)
+    check(one["results"][0]["checks"] < every["results"][0]["checks"], f"--case and --input check as much as all: {one}")
+    second = json.loads(wengert("gradcheck", "tanh", "--order", 2, "--json").stdout)
+    check(second["order"] == 2 and second["verdict"] == "pass", f"gradcheck --order 2: {second}")
+    refused("gradcheck", "conv2d", "--input", 9, says="has no input 9")
+    refused("gradcheck", "--all", "--case", 0, says="--case")
+    (folder / "little.toml").write_text(LITTLE)
+    check(": pass: " in wengert("gradcheck", folder / "little.toml").stdout, "gradcheck of a script does not pass")
     # The one network whose check fails though its ops are right: a ReLU that is off everywhere leaves no gradient at all.
     (folder / "dead.toml").write_text(DEAD)
     wengert("train", folder / "dead.toml", "--epochs", 0, "--quiet", "--out", folder / "dead.safetensors")
@@ -98,17 +101,10 @@ with tempfile.TemporaryDirectory() as name:
     scripts = Path(os.environ["WENGERT_SOURCE"]) / "tools" / "scripts"
     for script in sorted(scripts.glob("*.toml")):
         wengert("summary", script)
+        out = json.loads(wengert("summary", script, "--json").stdout)
+        check(out["name"] == script.stem and out["parameters"] > 0 and out["layers"], f"summary --json: {out}")
         check("digraph" in wengert("summary", script, "--dot").stdout, f"{script.name}: --dot draws no graph")
     wengert("train", scripts / "resnet.toml", "--examples", 128, "--epochs", 1, "--quiet", "--out", folder / "resnet.safetensors")
-    wengert("bench", "overhead")
-    wengert("bench", "conv", "--kernel", "im2col", "--shape", "8,2,12,12,4,3,3", "--json")
-    step = json.loads(wengert("bench", "step", "--batch", 8, "--steps", 3, "--json").stdout)
-    check({"ms_per_step", "batch", "threads"} <= step.keys(), f"bench step: {step}")
-    peak = json.loads(wengert("bench", "peak", "--json").stdout)
-    check(all(target["gflops"] > 0 for target in peak["multiply_add"]) and peak["multiply_add"], f"bench peak: {peak}")
-    check([copy["area"] for copy in peak["copy"]] == ["L1", "L2", "memory"], f"bench peak: {peak}")
-    check(all(copy["gigabytes_per_second"] > 0 for copy in peak["copy"]), f"bench peak: {peak}")
-    check("GFLOP/s" in wengert("bench", "peak").stdout, "bench peak prints no GFLOP/s")
 
     # What a shell passes by mistake is refused with what was wanted.
     for value in ("abc", "1.5", "-1", "1e3", "99999999999999999999", "0x10", " 1", "5 "):
@@ -117,7 +113,6 @@ with tempfile.TemporaryDirectory() as name:
     for value in ("nan", "inf", "0", "-1", "1e999", "fast"):
         refused("train", "--rate", value, "--out", rest, says=f"--rate: wanted a number above 0, got '{value}'")
     refused("train", "--seed", "-1", "--out", rest, says="--seed: wanted a whole number from 0 to 18446744073709551615, got '-1'")
-    refused("bench", "conv", "--shape", "1,1,a,8,1,3,3", says="--shape: wanted a whole number of at least 0, got 'a'")
     refused("train", "", says="wanted no empty arguments, number 2 is ''")
     refused("train", "--out=", says="number 2 is '--out='")
     refused("train", "--keep-best", "--quiet", *short, "--out", rest, says="wanted validation images for patience or keep_best")
@@ -133,18 +128,24 @@ with tempfile.TemporaryDirectory() as name:
     # Files that are no models are never replaced by one, nor files that are no histories.
     precious = folder / "precious.toml"
     precious.write_text(DEAD)
+    (folder / "t.json").write_text('{"wengert_tuning": 1}')
+    before = {path: path.read_bytes() for path in (precious, model, folder / "h.jsonl", folder / "t.json")}
     refused("train", precious, "--out", precious, says="wanted --out to be a new file or a saved model")
-    refused("train", *short, "--out", rest, "--history", precious, says="wanted a history")
-    check(precious.read_text() == DEAD, "a script was overwritten")
+    refused("train", *short, "--out", folder / "h.jsonl", says="wanted --out to be a new file or a saved model")
+    for kind, path in (("history", precious), ("history", model), ("trace", precious), ("trace", model), ("trace", folder / "t.json")):
+        refused("train", *short, "--out", rest, f"--{kind}", path, says=f"wanted --{kind} to be a new file or a {kind}, '{path}' is another file")
+    refused("train", "--resume", model, "--out", rest, "--trace", model, says="wanted --trace to be a new file")
+    refused("train", "--resume", model, "--out", rest, "--history", model, says="wanted --history to be a new file")
+    for path in (precious, model, folder / "h.jsonl"):
+        refused("tune", "mlp", "--out", path, says="wanted --out to be a new file or a tuning file")
+    for first, second in (("--out", "--history"), ("--out", "--trace"), ("--history", "--trace")):
+        others = [] if first == "--out" else ["--out", rest]
+        refused("train", *short, *others, first, folder / "new", second, folder / "." / "new", says=f"wanted different files for {first} and {second}")
+    check(not (folder / "new").exists() and all(path.read_bytes() == content for path, content in before.items()), "a file was overwritten")
 
     # A model saved without its script, as from C++, is opened with --script.
     bare = folder / "bare.safetensors"
-    content = model.read_bytes()
-    start = 8 + struct.unpack_from("<Q", content)[0]
-    header = json.loads(content[8:start])
-    del header["__metadata__"]["wengert.script"]
-    header = json.dumps(header).encode()
-    bare.write_bytes(struct.pack("<Q", len(header)) + header + content[start:])
+    edit_header(model, lambda header: header["__metadata__"].pop("wengert.script"), bare)
     refused("evaluate", bare, says="with --script")
     check(json.loads(wengert("predict", bare, "--script", "mnist_cnn", "--index", 0, "--json").stdout) ==
           json.loads(wengert("predict", model, "--index", 0, "--json").stdout), "predict --script differs")
@@ -167,6 +168,33 @@ with tempfile.TemporaryDirectory() as name:
     done = subprocess.run(tiny + " <&- >&- 2>&-", shell=True)
     check(done.returncode == 2 and (folder / "closed.safetensors").stat().st_size > 400000, f"train without standard streams: {done}")
     wengert("evaluate", folder / "closed.safetensors")
+
+    # Files that are whole but cannot be used.
+    broken = folder / "broken.safetensors"
+    broken.write_bytes(model.read_bytes())
+    set_all(broken, "fc1.weight", float("nan"))
+    for command in (["evaluate", broken], ["predict", broken, folder / "one.png"]):
+        refused(*command, says="broken.safetensors'] wanted finite parameters, 'fc1.weight' holds nan")
+    broken.write_bytes(model.read_bytes())
+    set_all(broken, "conv2.weight", 1e30)
+    set_all(broken, "fc1.weight", 1e30)
+    refused("evaluate", broken, says="gives values that are not finite")
+    refused("predict", broken, folder / "one.png", says="one.png'] the network gives values that are not finite")
+
+    def give_another_shape(header):
+        header["optimiser.first.fc1.weight"]["shape"] = [1, *header["optimiser.first.fc1.weight"]["shape"]]
+    edit_header(half, give_another_shape, broken)
+    refused("train", "--resume", broken, "--out", rest, says="broken.safetensors'] wanted f32")
+
+    def forge_input(header):
+        header["__metadata__"]["wengert.script"] = header["__metadata__"]["wengert.script"].replace("[1, 28, 28]", "[1,65536,65536]")
+    edit_header(model, forge_input, broken)
+    refused("predict", broken, folder / "one.png", says="'input': wanted at most 16777216 numbers an image, got 4294967296")
+    (folder / "strip.toml").write_text('input = [1, 1, 5000]\nlayers = [{ flatten = {} }, { linear = "fc", units = 2 }]\n')
+    wengert("train", folder / "strip.toml", "--data", write_set(folder / "strip", 4, 1, 5000, classes=2), "--epochs", 1, "--quiet", "--out", broken)
+    write_png(folder / "blank.png", 30, 30, [9] * 900)
+    done = wengert("predict", broken, folder / "blank.png", status=2)
+    check("blank.png'] [resize_area] wanted sides of 1 to 4096" in done.stderr, f"a picture that cannot be scaled: {done.stderr}")
 
     refused("tarin", says="train")
     refused("train", "--kernel", "im2cal", "--out", rest, says="did you mean 'im2col'")

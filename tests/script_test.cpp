@@ -224,6 +224,12 @@ TEST_CASE("a script that asks for too much is refused before it gets it") {
       "input = [1, 1000, 1000]\nlayers = [\n{ flatten = {} },\n{ linear = \"a\", units = 200 },\n{ linear = \"b\", units = 1000000 },\n]";
   says(test::message_of<Error>([&] { parse_script(image, "test.toml"); }), "5", "wanted at most 68435456 more weights, got 200000000");
   says(test::message_of<Error>([&] { parse_script(image, "test.toml", 1000); }), "4", "wanted at most 1000 more weights");
+  says(test::message_of<Error>([] { parse_script("input = [1,65536,65536]\nlayers = [{ flatten = {} }]", "test.toml"); }), "1",
+       "wanted at most 16777216 numbers an image, got 4294967296");
+  const std::string wide =
+      "input = [1, 4096, 4096]\nlayers = [\n{ conv2d = \"a\", filters = 8, size = 1 },\n{ conv2d = \"b\", filters = 16, size = 1 },\n]";
+  says(test::message_of<Error>([&] { parse_script(wide, "test.toml"); }), "4",
+       "'b': wanted at most 134217728 more numbers an image, got 268435456");
   says(error_of("{ flatten = {} },\n{ linear = \"optimiser.first\", units = 3 },"), "4", "a layer's name cannot begin with 'optimiser.'");
 }
 

@@ -1,9 +1,15 @@
-"""`wengert train` interrupted and resumed, and its history file whatever happens."""
+"""`wengert train` interrupted and resumed, its history file whatever happens, and its progress bar."""
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import resource
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 from pathlib import Path
 
 from command_line import COMMAND, check, check_error, finish, refused, shown, wengert
@@ -41,6 +47,21 @@ class Training:
         words = last[0].split() if last else []
         check(words[:2] == ["interrupted;", "saved"], f"{shown(self.arguments)}: wanted 'interrupted; saved', got {last}")
         return (int(words[-1]) if words and words[-1].isdigit() else 0), error
+
+
+def on_a_terminal(*arguments, columns=200, terminal="xterm"):
+    """What the command writes to a terminal that is both its standard output and error."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=its, stderr=its, env={**os.environ, "TERM": terminal})
+    os.close(its)
+    text = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends on Linux
+        while part := os.read(ours, 1 << 16):
+            text += part
+    os.close(ours)
+    check(process.wait(timeout=600) == 0, f"{shown(arguments)} on a terminal: {text!r}")
+    return text.decode()
 
 
 def epochs(path):
@@ -87,8 +108,10 @@ with tempfile.TemporaryDirectory() as name:
     refused(*tiny, "--out", rest, "--history", folder / "absent" / "history.jsonl", says="absent/history.jsonl")
     refused(*tiny, "--out", rest, "--history", "/dev/full", says="/dev/full")
     history.write_text("a shopping list\n")
-    refused("train", "--resume", half, "--quiet", "--out", rest, "--history", history, says="found something else in line 1")
-    check(history.read_text() == "a shopping list\n" and not rest.exists(), "a refused training wrote something")
+    refused("train", "--resume", half, "--quiet", "--out", rest, "--history", history, says="wanted --history to be a new file or a history")
+    history.write_text('{"step": 1}\na shopping list\n')
+    refused("train", "--resume", half, "--quiet", "--out", rest, "--history", history, says="found something else in line 2")
+    check(history.read_text() == '{"step": 1}\na shopping list\n' and not rest.exists(), "a refused training wrote something")
 
     # A full disk, as a limit that the history exceeds and the model does not: the model is saved, the history stays, the error is told.
     wengert("train", "--resume", half, "--quiet", "--out", whole)
@@ -117,6 +140,17 @@ with tempfile.TemporaryDirectory() as name:
     rest.unlink()
     broken = subprocess.run(f"'{COMMAND}' train '{script}' --examples 200 --epochs 40 --out '{rest}' | head -1", shell=True, capture_output=True, text=True)
     check(rest.exists() and "standard output" in broken.stderr, f"a closed pipe: {broken}")
+
+    # A bar on a terminal that can draw one, as wide as it, gone in the end; the lines stay.
+    wide = on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--out", rest)
+    bars = [part for part in wide.split("\r") if part.startswith("epoch 1/1 [")]
+    check(bars and all("images/s" in bar and "s left" in bar for bar in bars), f"no bar on a terminal: {wide!r}")
+    check("[" + "=" * 24 + "]" in bars[-1] and "\x1b[K" in wide and "saved" in wide, f"the bar does not fill or stays: {wide!r}")
+    narrow = on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--out", rest, columns=30)
+    check(all(len(part) < 30 for part in narrow.split("\r") if part.startswith("epoch 1/1 [")), f"the bar wraps: {narrow!r}")
+    for plain in (on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--out", rest, terminal="dumb"),
+                  on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--quiet", "--out", rest)):
+        check("[=" not in plain and "\x1b" not in plain, f"a bar where none is wanted: {plain!r}")
 
     # A loss that is not finite after some steps: what was trained is saved, and the error says so.
     wild = folder / "wild.toml"

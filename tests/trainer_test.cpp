@@ -14,8 +14,12 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/models/dataset.hpp>
+#include <wengert/models/layers.hpp>
 #include <wengert/models/mnist_cnn.hpp>
+#include <wengert/models/predictor.hpp>
 #include <wengert/models/trainer.hpp>
+#include <wengert/ops/arithmetic.hpp>
+#include <wengert/ops/reduce.hpp>
 
 #include "rendezvous.hpp"
 #include "scratch_folder.hpp"
@@ -216,6 +220,57 @@ TEST_CASE("a loss that is not finite stops with the node and the batch, and the 
   const doctest::Contains place("[train] epoch 1, batch 1 of 16: the loss is not finite: [parameter 'fc1.weight'");
   CHECK_THROWS_WITH_AS(trainer.fit(digits(), steps(3)), place, Error);
   CHECK(trainer.steps() == 0);
+}
+
+TEST_CASE("a value that the loss does not see stops the plan, and no step is taken") {
+  // The sum overflows, its reciprocal is 0: the loss and its gradients are finite.
+  const MnistCnn digits_net;
+  const Network hidden = [digits_net](const Var& x) {
+    const Var overflow = sum(affine(stop_gradient(x), 1e38));
+    return digits_net(x) + Var(Tensor::scalar(1.0)) / overflow;
+  };
+  Trainer trainer(hidden, Adam::report(), options());
+  const Parameter weight = trainer.model().parameter("fc1.weight");
+  const Tensor before = Tensor::copy(weight.value().values<float>(), weight.shape());
+  CHECK_THROWS_WITH_AS(trainer.fit(digits(), steps(1)), doctest::Contains("gives a value that is not finite"), Error);
+  CHECK(trainer.steps() == 0);
+  CHECK(std::ranges::equal(before.values<float>(), weight.value().values<float>()));
+}
+
+TEST_CASE("a step that fails leaves running statistics as they were, planned or eager") {
+  const BatchNorm norm("norm", {.channels = 1});
+  const Linear last("last", {.in = 28 * 28, .out = 10});
+  const Network network = [norm, last](const Var& x) { return last(flatten(norm(x))); };
+  for (const bool eager : {false, true}) {
+    TrainerOptions chosen = options();
+    chosen.eager = eager;
+    Trainer trainer(network, Adam::report(), chosen);
+    Parameter weight = trainer.model().parameter("last.weight");
+    weight.set_value(Tensor::full(weight.shape(), std::numeric_limits<double>::infinity()));
+    CHECK_THROWS_WITH_AS(trainer.fit(digits(), steps(1)), doctest::Contains("not finite"), Error);
+    CHECK(trainer.model().parameter("norm.mean").value().at(0) == 0.0);
+    CHECK(trainer.model().parameter("norm.variance").value().at(0) == 1.0);
+  }
+}
+
+TEST_CASE("a predictor takes images of its model's shape only") {
+  const Model model(MnistCnn{}, {1, 28, 28});
+  Predictor predictor(model, 2);
+  Dataset large;
+  large.images = Tensor::full({4, 1, 64, 64}, 255, DType::u8);
+  large.labels = Tensor::full({4}, 0, DType::i32);
+  large.source = "memory";
+  const Index positions[] = {0, 1};
+  std::int32_t labels[2] = {};
+  CHECK_THROWS_WITH_AS(predictor.gather(large, positions, labels), "[predict] wanted images (1,28,28), the set memory has (1,64,64)",
+                       Error);
+  CHECK_THROWS_WITH_AS(predictor.set_images(Tensor::full({2, 1, 64, 64}, 0)),
+                       doctest::Contains("[predict] wanted images f32 (2,1,28,28), got"), Error);
+  predictor.gather(digits(), positions, labels);
+  const Tensor planned = Tensor::copy(predictor.run().read<float>(), Shape{2, 10});
+  const Dataset::Batch batch = digits().gather(positions, 2);
+  predictor.set_images(batch.images);
+  CHECK(std::ranges::equal(planned.values<float>(), Tensor::copy(predictor.run().read<float>(), Shape{2, 10}).values<float>()));
 }
 
 TEST_CASE("bad sizes are refused with what was wanted and what came") {

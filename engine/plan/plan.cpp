@@ -378,7 +378,7 @@ class Plan::Body {
     for (const ParameterUse& use : parameters_) {
       if (use.assigned) Parameter(use.parameter).set_value(before[next++]);
     }
-    fail("[plan] the update of '" + found->parameter.name() + "' is not finite");
+    throw NotFinite("[plan] the update of '" + found->parameter.name() + "' is not finite");
   }
 
   void run_task(const Task& task, int worker) {
@@ -427,7 +427,7 @@ class Plan::Body {
     std::memcpy(target.value().view().data, address_[id], static_cast<std::size_t>(graph_.values[id].bytes(graph_.batch)));
   }
 
-  [[noreturn]] void fail_not_finite(int step) const { fail(graph_.step(step).text() + " gives a value that is not finite"); }
+  [[noreturn]] void fail_not_finite(int step) const { throw NotFinite(graph_.step(step).text() + " gives a value that is not finite"); }
 
   void record(const TraceEvent& event) {
     const std::size_t at = trace_count_.fetch_add(1, std::memory_order_relaxed);

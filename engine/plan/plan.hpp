@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/plan/passes.hpp>
 
 namespace wengert {
@@ -29,6 +30,12 @@ struct TraceEvent {
   std::int64_t begin = 0, end = 0;  // nanoseconds of the steady clock
 };
 
+// A guarded value of a run is not finite.
+class NotFinite : public Error {
+ public:
+  using Error::Error;
+};
+
 // A whole training step or an inference. Parameters that the tape assigns change at every run; nothing else is visible from outside. Not for use
 // by two threads at once; several plans may share parameters, one running at a time where one of them assigns.
 class Plan {
@@ -45,7 +52,7 @@ class Plan {
   void set(const Var& variable, const Tensor& value);  // copies. Throws Error on another shape or dtype.
   void set(const Var& variable, double value);         // of a scalar
 
-  // Throws Error where a guarded value is not finite: parameters are then as before. An exception of a kernel comes out whole.
+  // Throws NotFinite where a guarded value is so: parameters are then as before. An exception of a kernel comes out whole.
   void run();
 
   View output(std::size_t index) const;   // valid until the next run

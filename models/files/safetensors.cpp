@@ -283,4 +283,11 @@ Tensor restore(const StoredTensor& stored) {
   return tensor;
 }
 
+Tensor restore_as(const StoredTensor& stored, const Spec& wanted, const std::filesystem::path& path) {
+  if (stored.spec != wanted) {
+    fail("[load '" + path.string() + "'] wanted " + wanted.text() + " as tensor '" + stored.name + "', found " + stored.spec.text());
+  }
+  return restore(stored);
+}
+
 }  // namespace wengert

@@ -28,6 +28,8 @@ struct SafetensorsFile {
 
 StoredTensor store(const std::string& name, const Tensor& tensor);  // a copy of its elements
 Tensor restore(const StoredTensor& stored);
+// The same of a tensor that has to be of this spec; the path is for the message of the Error where it is of another.
+Tensor restore_as(const StoredTensor& stored, const Spec& wanted, const std::filesystem::path& path);
 
 // Throws Error "[safetensors 'path'] wanted ..., found ..." for anything that is not a whole, consistent file of f32, f64, i32 and u8
 // tensors: every size is checked against the file before memory is taken for it, the tensors have to cover the data

@@ -9,6 +9,7 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
 #include <wengert/models/model.hpp>
+#include <wengert/models/script.hpp>
 #include <wengert/models/script/kinds.hpp>
 
 namespace wengert::script {
@@ -153,16 +154,27 @@ void want_all_used(const std::vector<Layer>& layers) {
   }
 }
 
+constexpr Index any_batch = 2;
+
+// A misprinted or forged size must not become a demand for all memory.
+void want_room(const Layer& layer, const Shape& output, double& values_left) {
+  const double count = static_cast<double>(output.elements()) / any_batch;
+  if (count > values_left) {
+    fail_at(layer.site, fmt::format("'{}': wanted at most {:.0f} more numbers an image, got {:.0f}", layer.name, values_left, count));
+  }
+  values_left -= count;
+}
+
 }  // namespace
 
 std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most_weights) {
   auto weights_left = static_cast<double>(most_weights);
+  auto values_left = static_cast<double>(most_script_values);
   std::vector<Entry> entries;
   for (const Value& table : list.list()) entries.push_back(read_entry(table));
   if (entries.empty()) fail_at(list.site, "'layers': wanted at least one layer");
   settle_names(entries);
 
-  constexpr Index any_batch = 2;
   Shape batch{any_batch};
   for (const Index size : image) batch.push_back(size);
   Scope scope;
@@ -184,6 +196,7 @@ std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most
       if (std::string(error.what()).rfind("[script ", 0) == 0) throw;
       fail_at(layer.site, error.what());
     }
+    want_room(layer, values.back().shape(), values_left);
     layers.push_back(std::move(layer));
   }
   want_all_used(layers);

@@ -21,7 +21,7 @@ struct Layer {
 };
 
 // The layers in the script's order, their sizes inferred from the image (C,H,W). Throws Error at the first that is not right, or that
-// asks for more weights than `most_weights` with those before it.
+// asks for more weights than `most_weights` with those before it, or for more values than most_script_values.
 std::vector<Layer> read_layers(const Value& list, const Shape& image, Index most_weights);
 
 // Declares the layers on x (N,C,H,W); the result is the last one's.

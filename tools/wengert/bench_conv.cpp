@@ -100,12 +100,34 @@ struct Row {
   Timing time = {};
 };
 
+void run_on(const Convolution& convolution, const std::string& kernel, const std::shared_ptr<Executor>& executor) {
+  const NoRecording no_recording;
+  const KernelScope kernel_scope(kernel);
+  const ExecutorScope executor_scope(executor);
+  convolution();
+}
+
+// Of the op's kernels those that take the convolution; why another does not is told.
+std::vector<std::string> willing(const Convolution& convolution, const std::vector<std::string>& kernels,
+                                 const std::shared_ptr<Executor>& executor) {
+  std::vector<std::string> result;
+  for (const std::string& kernel : kernels) {
+    try {
+      if (kernel != "naive") run_on(convolution, kernel, executor);
+      result.push_back(kernel);
+    } catch (const Error& error) {
+      note("left out: " + std::string(error.what()));
+    }
+  }
+  return result;
+}
+
 std::vector<Row> measure(const Convolution& convolution, const ConvArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
   std::vector<std::string> backends;
   for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) backends.push_back(kernel.backend);
-  const std::vector<std::string>& wanted = arguments.kernels.empty() ? backends : arguments.kernels;
   const std::shared_ptr<Executor> serial = tbb_executor(1), parallel = tbb_executor(arguments.threads);
+  const std::vector<std::string> wanted = arguments.kernels.empty() ? willing(convolution, backends, parallel) : arguments.kernels;
   std::vector<Row> rows;
   std::vector<std::shared_ptr<Executor>> executors;
   if (!arguments.alone) rows.push_back({"naive", 1}), executors.push_back(serial);
@@ -117,12 +139,7 @@ std::vector<Row> measure(const Convolution& convolution, const ConvArguments& ar
   }
   std::vector<std::function<void()>> candidates;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    candidates.push_back([&convolution, kernel = rows[i].kernel, executor = executors[i]] {
-      const NoRecording no_recording;
-      const KernelScope kernel_scope(kernel);
-      const ExecutorScope executor_scope(executor);
-      convolution();
-    });
+    candidates.push_back([&convolution, kernel = rows[i].kernel, executor = executors[i]] { run_on(convolution, kernel, executor); });
   }
   const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].time = times[i];
@@ -169,7 +186,7 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
 void add_bench_conv(CLI::App& bench, int& status) {
   auto arguments = std::make_shared<ConvArguments>();
   CLI::App* sub = bench.add_subcommand("conv", "Time a convolution: median, GFLOP/s, and the ratio to the naive kernel in the same run");
-  sub->add_option("--kernel", arguments->kernels, "Kernels to time in turn: naive, matrix, im2col, auto; default all");
+  sub->add_option("--kernel", arguments->kernels, "Kernels to time in turn: " + kernel_names() + "; default all that take it");
   sub->add_option("--shape", arguments->shape, "Batch, channels, height, width, filters, filter height and width: N,C,H,W,F,KH,KW")
       ->delimiter(',')
       ->check(whole_number(0))

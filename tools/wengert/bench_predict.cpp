@@ -43,7 +43,7 @@ int run(const PredictBenchArguments& a) {
   constexpr Index warm_up = 20;
   for (Index step = 0; step < warm_up + a.steps; ++step) {
     for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
-    set.gather(positions.data(), a.batch, predictor.images().write<float>(), labels.data());
+    predictor.gather(set, positions.data(), labels.data());
     const auto start = std::chrono::steady_clock::now();
     predictor.run();
     if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -73,7 +73,7 @@ void add_bench_predict(CLI::App& bench, int& status) {
   sub->add_option("--batch", a->batch, "Images a call, default 1")->check(whole_number(1));
   sub->add_option("--steps", a->steps, "Timed calls, default 200")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");
+  sub->add_option("--kernel", a->kernel, kernel_help());
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });

@@ -83,7 +83,7 @@ void add_bench_step(CLI::App& bench, int& status) {
       ->check(whole_number(0));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, direct, winograd");
+  sub->add_option("--kernel", a->kernel, kernel_help());
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--json", a->json, "Print JSON");

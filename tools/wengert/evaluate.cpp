@@ -8,6 +8,7 @@
 
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/error.hpp>
 #include <wengert/models/evaluation.hpp>
 #include <wengert/models/saved.hpp>
 
@@ -57,7 +58,8 @@ int run(const EvaluateArguments& a) {
   const Script script = script_of(a.model, a.script);
   Context::current().tuning = open_tuning(a.tuning, script.name);
   const Model model = load_model(a.model, script);
-  const Evaluation result = evaluate(model, open_dataset(a.data, script.data, Split::test), a.eager);
+  const Evaluation result = evaluate(model, open_dataset_of(a.model, a.data, script.data, Split::test), a.eager);
+  if (!std::isfinite(result.loss)) fail("[evaluate] the network of '" + a.model + "' gives values that are not finite");
   a.json ? print_json(result) : print_table(result);
   return success;
 }

@@ -1,5 +1,6 @@
 #include "history.hpp"
 
+#include <fstream>
 #include <span>
 #include <sstream>
 
@@ -14,6 +15,13 @@ namespace wengert::command {
 
 namespace {
 
+// The step of a history's line, or -1.
+Index step_of(const std::string& line) {
+  const nlohmann::json epoch = nlohmann::json::parse(line, nullptr, false);
+  const auto step = epoch.is_object() ? epoch.find("step") : epoch.end();
+  return step == epoch.end() || !step->is_number_integer() ? -1 : step->get<Index>();
+}
+
 std::string read_lines(const std::filesystem::path& path, Index last_step) {
   InputFile file(path, "history");
   std::string text(static_cast<std::size_t>(file.bytes()), '\0');
@@ -21,17 +29,23 @@ std::string read_lines(const std::filesystem::path& path, Index last_step) {
   std::istringstream in(text);
   std::string kept, line;
   for (Index number = 1; std::getline(in, line); ++number) {
-    const nlohmann::json epoch = nlohmann::json::parse(line, nullptr, false);
-    const auto step = epoch.is_object() ? epoch.find("step") : epoch.end();
-    if (step == epoch.end() || !step->is_number_integer()) {
-      file.refuse("a history, JSON with a step in every line", fmt::format("something else in line {}", number));
-    }
-    if (step->get<Index>() <= last_step) kept += line + '\n';
+    const Index step = step_of(line);
+    if (step < 0) file.refuse("a history, JSON with a step in every line", fmt::format("something else in line {}", number));
+    if (step <= last_step) kept += line + '\n';
   }
   return kept;
 }
 
 }  // namespace
+
+bool is_history(const std::filesystem::path& path) {
+  constexpr std::size_t longest = 1 << 12;
+  std::string text(longest, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return step_of(text.substr(0, text.find('\n'))) >= 0;
+}
 
 HistoryFile::HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
   { const AtomicFile writable(path_); }

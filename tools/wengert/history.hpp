@@ -8,6 +8,9 @@
 
 namespace wengert::command {
 
+// Whether a file looks like a history: its first line is JSON with a step.
+bool is_history(const std::filesystem::path& path);
+
 // After every epoch the file is written anew, aside, and renamed: it is whole at any moment. A previous history stays until the
 // first epoch has ended.
 class HistoryFile {

@@ -4,6 +4,9 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <wengert/engine/op.hpp>
 
 namespace wengert::command {
 
@@ -49,5 +52,9 @@ CLI::Validator positive_number() {
     return fmt::format("wanted a number above 0, got '{}'", text);
   });
 }
+
+std::string kernel_names() { return fmt::format("auto, {}", fmt::join(known_backends(), ", ")); }
+
+std::string kernel_help() { return "The kernel to choose: " + kernel_names() + ", or such a name with ',auto' to fall back"; }
 
 }  // namespace wengert::command

@@ -20,6 +20,10 @@ CLI::Validator seed_number();
 // A finite number above 0.
 CLI::Validator positive_number();
 
+// "auto, naive, matrix, ...": what may be chosen, and the help of an option that chooses one of them.
+std::string kernel_names();
+std::string kernel_help();
+
 constexpr Index most_threads = 1024;
 
 }  // namespace wengert::command

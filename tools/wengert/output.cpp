@@ -22,7 +22,9 @@ void print_line(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fputc('\n', stdout) == EOF) fail_output();
 }
 
-void warn(const std::string& text) { std::fputs(("wengert: warning: " + text + '\n').c_str(), stderr); }
+void warn(const std::string& text) { note("warning: " + text); }
+
+void note(const std::string& text) { std::fputs(("wengert: " + text + '\n').c_str(), stderr); }
 
 std::string dot_quoted(const std::string& text) {
   std::string result = "\"";

@@ -9,8 +9,9 @@ namespace wengert::command {
 // Writes the text and a newline to standard output. Throws Error where that fails (a full disk, a closed pipe).
 void print_line(const std::string& text);
 
-// A line on standard error; nothing is said where that fails.
+// A line on standard error, a warning or what is good to know; nothing is said where that fails.
 void warn(const std::string& text);
+void note(const std::string& text);
 
 // A text between double quotes in Graphviz' DOT; a newline breaks the line.
 std::string dot_quoted(const std::string& text);

@@ -1,5 +1,6 @@
 // wengert predict: the class of pictures, or of images of the test set, drawn in the terminal.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -41,7 +42,11 @@ Subject from_picture(const std::string& path, const Shape& input, bool invert, b
   GreyImage grey = bright_on_black(read_png(path), invert);
   if (is_blank(grey)) warn("'" + path + "' is blank");
   if (grey.height != input[1] || grey.width != input[2]) {
-    grey = digits ? framed_as_digit(grey, input[1], input[2]) : resize_area(grey, input[1], input[2]);
+    try {
+      grey = digits ? framed_as_digit(grey, input[1], input[2]) : resize_area(grey, input[1], input[2]);
+    } catch (const Error& error) {
+      fail("[predict '" + path + "'] " + error.what());
+    }
   }
   std::vector<float> values;
   constexpr float white = 255.0f;
@@ -73,7 +78,8 @@ int run(const PredictArguments& a) {
   std::vector<Subject> subjects;
   for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert, digits));
   if (!a.indices.empty()) {
-    const Dataset set = open_dataset(a.data, script.data, Split::test);
+    const Dataset set = open_dataset_of(a.model, a.data, script.data, Split::test);
+    set.want_images("predict", model.image());
     for (const Index index : a.indices) {
       if (index < 0 || index >= set.size()) fail(fmt::format("[predict] wanted an index in [0,{}), got {}", set.size(), index));
       const Dataset::Batch one = set.gather(&index, 1);
@@ -84,13 +90,14 @@ int run(const PredictArguments& a) {
   if (!a.eager) predictor.emplace(model, 1);
   const auto logits_of = [&](const Tensor& image) {
     if (!predictor) return model(image);
-    std::copy_n(image.values<float>().data(), image.elements(), predictor->images().write<float>());
+    predictor->set_images(image);
     return Tensor::copy(predictor->run().read<float>(), Shape{1, model.classes()});
   };
   nlohmann::json out = nlohmann::json::array();
   for (const Subject& subject : subjects) {
     const Tensor p = softmax(Var(logits_of(subject.image))).value();
     const auto values = p.values<float>();
+    if (!std::isfinite(values[0])) fail("[predict '" + subject.name + "'] the network gives values that are not finite");
     const Index guess = std::max_element(values.begin(), values.end()) - values.begin();
     if (a.json) {
       nlohmann::json entry = {

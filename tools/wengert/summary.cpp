@@ -17,6 +17,7 @@
 #include "command.hpp"
 #include "data.hpp"
 #include "json.hpp"
+#include "options.hpp"
 #include "output.hpp"
 
 namespace wengert::command {
@@ -189,7 +190,7 @@ void add_summary(CLI::App& app, int& status) {
   CLI::App* summary = app.add_subcommand("summary", "Show a model script's layers: output shapes, parameters, FLOPs, kernels");
   auto request = std::make_shared<Request>();
   summary->add_option("script", request->script, "A model script or the name of an installed one, or a saved model")->required();
-  summary->add_option("--kernel", request->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto'");
+  summary->add_option("--kernel", request->kernel, kernel_help());
   CLI::Option* dot = summary->add_flag("--dot", request->as_dot, "Print the graph in the DOT language of Graphviz");
   summary->add_flag("--json", request->as_json, "Print JSON")->excludes(dot);
   summary->footer(

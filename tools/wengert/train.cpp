@@ -15,7 +15,6 @@
 #include <nlohmann/json.hpp>
 
 #include <wengert/engine/error.hpp>
-#include <wengert/models/files/atomic_file.hpp>
 #include <wengert/models/saved.hpp>
 #include <wengert/models/trace.hpp>
 #include <wengert/models/trainer.hpp>
@@ -25,6 +24,7 @@
 #include "history.hpp"
 #include "json.hpp"
 #include "options.hpp"
+#include "outputs.hpp"
 #include "planned.hpp"
 
 namespace wengert::command {
@@ -86,6 +86,14 @@ void take_arguments(const TrainArguments& a, Script& script) {
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
   script.options.threads = a.serial ? 1 : a.threads;
+}
+
+// Over another number of epochs a schedule that spans the run has other rates from here on.
+void warn_of_epochs(const std::map<std::string, std::string>& saved, const Script& script) {
+  const auto was = saved.find(epochs_key);
+  if (was == saved.end() || was->second == std::to_string(script.fit.epochs) || !script.options.schedule.spans_run()) return;
+  warn(fmt::format("the saved training was to have {} epochs; with {} its {} schedule is another one from here on", was->second,
+                   script.fit.epochs, script.options.schedule.describe()));
 }
 
 nlohmann::json as_json(const EpochReport& e) {
@@ -153,15 +161,6 @@ class Progress {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// A model may replace a model, and nothing else.
-void want_replaceable(const std::string& path) {
-  { const AtomicFile writable(path); }  // a run whose result cannot be written is refused now, not at its end
-  std::error_code none;
-  const std::uintmax_t bytes = std::filesystem::file_size(path, none);
-  if (!none && bytes > 0 && !is_saved_model(path))
-    fail("[train] wanted --out to be a new file or a saved model, '" + path + "' is another file");
-}
-
 void catch_signals() {
   const auto stop = [](int) { interrupted = true; };
   std::signal(SIGINT, stop);
@@ -175,21 +174,28 @@ constexpr Index traced_steps = 200;  // an epoch of all of them would be a file 
 
 int run(const TrainArguments& a) {
   Script script = chosen_script(a);
-  if (!a.resume.empty()) take_saved(read_metadata(a.resume), script);
+  std::map<std::string, std::string> saved;
+  if (!a.resume.empty()) saved = read_metadata(a.resume);
+  take_saved(saved, script);
   take_arguments(a, script);
-  want_replaceable(a.out);
+  want_outputs("train", {{"--out", a.out, OutputFile::Kind::model},
+                         {"--history", a.history, OutputFile::Kind::history},
+                         {"--trace", a.trace, OutputFile::Kind::trace}});
   script.options.tuning = open_tuning(a.tuning, script.name);
   if (!a.trace.empty()) {
     if (script.options.eager) fail("[train] wanted a plan for --trace, got an eager training");
-    { const AtomicFile writable(a.trace); }
     script.options.trace = std::make_shared<Trace>(traced_steps);
   }
   const std::shared_ptr<Trace> trace = script.options.trace;
-  const Dataset set = open_dataset(a.data, script.data, Split::train);
+  const Dataset set =
+      a.resume.empty() ? open_dataset(a.data, script.data, Split::train) : open_dataset_of(a.resume, a.data, script.data, Split::train);
   const Index epochs = script.fit.epochs;
   const FitOptions fit = script.fit;
   Trainer trainer(std::move(script.network), script.optimiser, script.options, script.input, script.text);
-  if (!a.resume.empty()) trainer.resume(a.resume);
+  if (!a.resume.empty()) {
+    trainer.resume(a.resume);
+    warn_of_epochs(saved, script);
+  }
 
   std::optional<HistoryFile> history;
   if (!a.history.empty()) history.emplace(a.history, trainer.steps());
@@ -257,7 +263,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--seed", a->seed, "Of initial weights and batch order, default 1")->check(seed_number());
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
-  sub->add_option("--kernel", a->kernel, "The kernel to choose: auto, naive, matrix, im2col, or such a name with ',auto' to fall back");
+  sub->add_option("--kernel", a->kernel, kernel_help());
   sub->add_flag("--serial", a->serial, "One worker");
   sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));
   sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(whole_number(0));

@@ -11,7 +11,6 @@
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/models/evaluation.hpp>
-#include <wengert/models/files/atomic_file.hpp>
 #include <wengert/models/tuning_file.hpp>
 
 #include "bench.hpp"
@@ -19,6 +18,7 @@
 #include "data.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "outputs.hpp"
 #include "planned.hpp"
 #include "trial.hpp"
 
@@ -319,7 +319,7 @@ void add_tune(CLI::App& app, int& status) {
       "Admitted are kernels whose results differ from the naive kernel's by at most 1e-4 of its largest value.\n"
       "Example:\n  wengert tune mnist_cnn.toml --out here.json && wengert train mnist_cnn.toml --tuning here.json");
   sub->callback([a, &status] {
-    { const AtomicFile writable(a->out); }  // refused now, not at the end
+    want_outputs("tune", {{"--out", a->out, OutputFile::Kind::tuning}});
     const TuningReport report = tune(*a);
     write_tuning(a->out, report);
     print(report, a->out);
