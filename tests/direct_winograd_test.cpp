@@ -220,6 +220,46 @@ double stated_bound(const Case& c, const Tiles& tiles) {
   return tiles.amplification * (channels + 32) * channels * std::ldexp(1.0, -24);  // values are below 1
 }
 
+double worst_error(const Case& c, const Outcome& got) {
+  const Doubles want = plain_result(c);
+  double worst = 0;
+  for (Index n = 0; n < c.images; ++n)
+    for (Index k = 0; k < got.channels; ++k)
+      for (Index p = 0; p < got.pixels; ++p)
+        worst = std::max(worst, std::abs(static_cast<double>(got.out[test::place(got.layout, got.channels, got.pixels, n, k, p)]) -
+                                         want[static_cast<std::size_t>((n * got.channels + k) * got.pixels + p)]));
+  return worst;
+}
+
+// Zeros, in all channels of an image, within a rectangle of it or everywhere but there.
+void blacken(std::mt19937& random, Floats& values, Index height, Index width) {
+  const Index top = one_of(random, 0, height - 1), left = one_of(random, 0, width - 1);
+  const Index bottom = one_of(random, top, height), right = one_of(random, left, width);
+  const bool inside = one_of(random, 0, 1) == 0;
+  for (Index i = 0; i < values.size(); ++i) {
+    const Index row = i / width % height, column = i % width;
+    if ((row >= top && row < bottom && column >= left && column < right) == inside) values[i] = 0;
+  }
+}
+
+// Zero where a result's window holds only zeros.
+Doubles reach_of(Case c) {
+  for (Floats* values : {&c.x, &c.y, &c.w}) {
+    for (Index i = 0; i < values->size(); ++i) (*values)[i] = values == &c.w ? 1 : std::abs((*values)[i]);
+  }
+  return plain_result(c);
+}
+
+// The first position of a pool's window, or -1 where it sees anything.
+Index first_unseen(const PoolGeometry& g, const Doubles& seen, Index plane, Index p) {
+  const Index top = p / g.out_width * g.stride_height - g.pad_top, left = p % g.out_width * g.stride_width - g.pad_left;
+  for (Index h = std::max<Index>(0, top); h < std::min(g.height, top + g.window_height); ++h)
+    for (Index v = std::max<Index>(0, left); v < std::min(g.width, left + g.window_width); ++v) {
+      if (seen[static_cast<std::size_t>((plane * g.height + h) * g.width + v)] != 0) return -1;
+    }
+  return std::max<Index>(0, top) * g.width + std::max<Index>(0, left);
+}
+
 template <class Body>
 void each_tile(const Body& body) {
   test::for_each_target([&] {
@@ -246,6 +286,77 @@ TEST_CASE("winograd is within its bound") {
       Case c = random_case(random, tiles, i % 3 == 2 ? Direction::data : Direction::forward, false);
       if (i % 3 == 1) c.task.pool = random_pool(random, c.task.geometry);
       check(c, stated_bound(c, tiles) / 20);  // rounding errors of random signs stay far below it
+    }
+  });
+}
+
+TEST_CASE("winograd gives exactly the bias where a window holds only zeros, whatever else its tile holds") {
+  each_tile([](std::mt19937& random, const Tiles& tiles) {
+    Index found = 0;
+    for (int i = 0; i < 60; ++i) {
+      Case c = random_case(random, tiles, i % 3 == 2 ? Direction::data : Direction::forward, false);
+      const ConvGeometry& g = c.task.geometry;
+      if (i % 3 == 1) c.task.pool = random_pool(random, g);
+      c.task.gate = false;
+      Floats& in = c.task.direction == Direction::data ? c.y : c.x;
+      if (one_of(random, 0, 2) == 0) in = Floats(in.size());
+      else
+        blacken(random, in, c.task.direction == Direction::data ? g.out_height : g.height,
+                c.task.direction == Direction::data ? g.out_width : g.width);
+      const Outcome got = run(c);
+      const Doubles seen = reach_of(c);
+      for (Index n = 0; n < c.images; ++n)
+        for (Index k = 0; k < got.channels; ++k)
+          for (Index p = 0; p < got.pixels; ++p) {
+            const Index at = test::place(got.layout, got.channels, got.pixels, n, k, p);
+            const Index first = c.task.pool ? first_unseen(*c.task.pool, seen, n * got.channels + k, p) : p;
+            if (first < 0 || (!c.task.pool && seen[static_cast<std::size_t>((n * got.channels + k) * got.pixels + p)] != 0)) continue;
+            float wanted = c.task.bias ? c.bias[k] : 0.0f;
+            if (c.task.relu) wanted = std::max(0.0f, wanted);
+            ++found;
+            if (got.out[at] != wanted) FAIL(c.text() << ": wanted " << wanted << " at pixel " << p << ", got " << got.out[at]);
+            if (c.task.pool && got.positions[at] != first) FAIL(c.text() << ": wanted position " << first << ", got " << got.positions[at]);
+          }
+    }
+    CHECK(found > 1000);
+  });
+}
+
+TEST_CASE("winograd hides no NaN and no infinity of its filters behind zeros of x") {
+  each_tile([](std::mt19937& random, const Tiles& tiles) {
+    for (int i = 0; i < 20; ++i) {
+      Case c = random_case(random, tiles, Direction::forward, false);
+      c.x = Floats(c.x.size());
+      c.task.relu = i % 2 == 0;
+      const Index filter = one_of(random, 0, c.task.geometry.filters - 1), size = c.w.size() / c.task.geometry.filters;
+      // The tap in the middle is seen by every result but some of the edges'.
+      c.w[filter * size + one_of(random, 0, c.task.geometry.channels - 1) * tiles.taps * tiles.taps + tiles.taps * tiles.taps / 2] =
+          i % 3 == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+      const Outcome got = run(c);
+      for (Index n = 0; n < c.images; ++n)
+        for (Index p = 0; p < got.pixels; ++p)
+          CHECK_MESSAGE(std::isnan(got.out[test::place(got.layout, got.channels, got.pixels, n, filter, p)]), c.text());
+    }
+  });
+}
+
+TEST_CASE("winograd is within its bound for many channels too; the errors are printed") {
+  each_tile([](std::mt19937& random, const Tiles& tiles) {
+    for (const Index channels : {Index{64}, Index{128}, Index{256}}) {
+      Case c;
+      c.m = tiles.m, c.images = 1;
+      ConvGeometry& g = c.task.geometry;
+      g.kernel_height = g.kernel_width = tiles.taps;
+      g.channels = channels, g.filters = 16;
+      g.height = g.width = tiles.taps + 5, g.out_height = g.out_width = 6;
+      c.x = test::random_floats(random, channels * c.image_pixels());
+      c.w = test::random_floats(random, g.filters * channels * tiles.taps * tiles.taps);
+      check(c,
+            stated_bound(c, tiles) / 1000);  // rounding errors of random signs grow as the root of the channels, the bound as their square
+      const double worst = worst_error(c, run(c)), unit = std::ldexp(1.0, -24);
+      MESSAGE(direct::target() << ", F(" << tiles.m << "x" << tiles.m << "," << tiles.taps << "x" << tiles.taps << "), " << channels
+                               << " channels: error at most " << worst << " = " << worst / (unit * std::sqrt(static_cast<double>(channels)))
+                               << " u sqrt(C), bound " << stated_bound(c, tiles));
     }
   });
 }

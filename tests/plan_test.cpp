@@ -1,15 +1,13 @@
 // Plans from outside: every op of the catalogue through a plan of one op, changed contents, shared parameters, wrong uses, memory.
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <functional>
 
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/structural.hpp>
-#include <wengert/models/mnist_cnn.hpp>
-#include <wengert/models/training_step.hpp>
 #include <wengert/ops/catalogue.hpp>
 #include <wengert/ops/reduce.hpp>
 
@@ -223,14 +221,55 @@ TEST_CASE("plan: an exception of a kernel comes out whole, with one worker and s
   }
 }
 
-TEST_CASE("plan: the report's training step is built in milliseconds, which are printed") {
-  Model model(MnistCnn{}, {1, 28, 28});
-  Update update(Adam::report(), {});
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 5; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    const TrainingStep step(model, update, 64, 1, plan_options());
-    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+TEST_CASE("plan: poison overwrites a scratch value behind its last reader, within the level") {
+  const float* seen = nullptr;
+  const auto op = [](const char* name, std::function<void(const KernelCall&)> run) {
+    Op made;
+    made.name = name;
+    made.smoothness = Op::Smoothness::constant;
+    made.shapes = same_shape_rule;
+    made.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
+    Kernel kernel;
+    kernel.run = std::move(run);
+    made.kernels = {kernel};
+    return made;
+  };
+  const auto copy = [](const KernelCall& call) {
+    std::copy_n(call.input(0).read<float>(), call.input(0).elements(), call.output(0).write<float>());
+  };
+  const Op first = op("first", copy), peek = op("peek", [&](const KernelCall&call) { seen = call.input(0).read<float>(), copy(call); }),
+           late = op("late", [&](const KernelCall&call) { std::copy_n(seen, call.output(0).elements(), call.output(0).write<float>()); });
+  for (const bool poison : {false, true}) {
+    Tape tape(Tape::Mode::declaring);
+    const Var x = tape.batch(Tensor::declared({{2, 3}, DType::f32}), "x");
+    PlanOptions options = plan_options();
+    options.poison = poison;
+    Plan plan(tape, {apply(late, {}, At(apply(peek, {}, At(apply(first, {}, At(x))))))}, options);
+    plan.set(x, Tensor::full({2, 3}, 5.0));
+    plan.run();
+    CHECK(std::isnan(plan.value(0).at(0)) == poison);
   }
-  MESSAGE("built in " << best << " ms");
+}
+
+TEST_CASE("plan: verify finds slots of partial sums that overlap, leave their arena or are too small, and a workspace too small") {
+  Tape tape(Tape::Mode::declaring);
+  const Var x = tape.batch(Tensor::declared({{64, 4}, DType::f32}), "x");
+  const Plan plan(tape, {sum(x * x), sum(x)}, plan_options());
+  plan::verify(plan.graph(), plan.arenas());
+  std::vector<std::size_t> partial;
+  for (std::size_t s = 0; s < plan.graph().steps.size(); ++s) {
+    if (plan.graph().steps[s].extent == plan::Extent::partial) partial.push_back(s);
+  }
+  REQUIRE(partial.size() == 2);
+  const auto message = [&](const std::function<void(plan::Step&, plan::Arenas&)>& spoil) {
+    plan::Graph graph = plan.graph();
+    plan::Arenas arenas = plan.arenas();
+    spoil(graph.steps[partial[1]], arenas);
+    return message_of([&] { plan::verify(graph, arenas); });
+  };
+  CHECK(contains(message([&](plan::Step& step, plan::Arenas&) { step.partial_offset = plan.graph().steps[partial[0]].partial_offset; }),
+                 "overlap"));
+  CHECK(contains(message([](plan::Step&, plan::Arenas& arenas) { arenas.partials -= 64; }), "end behind the arena"));
+  CHECK(contains(message([](plan::Step& step, plan::Arenas&) { step.partial_bytes /= 4; }), "too small"));
+  CHECK(contains(message([](plan::Step&, plan::Arenas& arenas) { arenas.workspace = 0; }), "too little workspace"));
 }

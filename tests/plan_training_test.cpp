@@ -1,7 +1,6 @@
-// Training by plans: against training op by op, for any number of workers and order of tasks, on each target, with what may go wrong.
+// Training by plans: for any number of workers and order of tasks, on each target, with what may go wrong.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <numeric>
 
@@ -11,88 +10,15 @@
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/random.hpp>
-#include <wengert/models/dataset.hpp>
-#include <wengert/models/mnist_cnn.hpp>
-#include <wengert/models/script.hpp>
-#include <wengert/models/trainer.hpp>
-#include <wengert/models/training_step.hpp>
 
-#include "ops_support.hpp"
-#include "plan_support.hpp"
 #include "rendezvous.hpp"
+#include "training_support.hpp"
 
 using namespace wengert;
 using namespace wengert::test;
 using wengert::testing::contains, wengert::testing::message_of;
 
 namespace {
-
-const Dataset& digits() {
-  static const Dataset set = mnist::train().slice(0, 1024);
-  return set;
-}
-
-Dataset::Batch batch_of(Index step, Index size) {
-  std::vector<Index> positions(static_cast<std::size_t>(size));
-  for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = (step * size + static_cast<Index>(i)) % digits().size();
-  return digits().gather(positions.data(), size);
-}
-
-std::vector<Tensor> values_of(const Model& model) {
-  std::vector<Tensor> values;
-  for (const Parameter& parameter : model.parameters())
-    values.push_back(Tensor::copy(parameter.value().values<float>(), parameter.shape()));
-  return values;
-}
-
-bool equal_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_bits);
-}
-
-// max |a - b| / max |b - before|: how far two updates of one tensor are apart, relative to the update.
-double update_distance(const Tensor& a, const Tensor& b, const Tensor& before) {
-  double apart = 0, update = 0;
-  for (Index i = 0; i < a.elements(); ++i) {
-    apart = std::max(apart, std::abs(a.at(i) - b.at(i)));
-    update = std::max(update, std::abs(b.at(i) - before.at(i)));
-  }
-  return update == 0 ? apart : apart / update;
-}
-
-TrainerOptions options(Index batch, const std::string& kernel = "auto", bool eager = false, int threads = 1) {
-  TrainerOptions result;
-  result.batch = batch;
-  result.threads = threads;
-  result.kernel = kernel;
-  result.eager = eager;
-  return result;
-}
-
-// One training by plans of a network; run() makes steps and gives the parameters.
-struct Training {
-  explicit Training(const Network& network, const Optimiser& optimiser = Adam::report(), PlanOptions chosen = plan_options(),
-                    Index batch = 32)
-      : model(network, {1, 28, 28}), update(optimiser, {}), size(batch) {
-    for (Parameter parameter : model.parameters()) parameter.initialise(1, false);  // networks may share them
-    step.emplace(model, update, batch, 1, std::move(chosen));
-  }
-
-  std::vector<Tensor> run(Index count) {
-    for (const Index end = done + count; done < end; ++done) {
-      const Dataset::Batch batch = batch_of(done, size);
-      std::copy_n(batch.images.values<float>().data(), batch.images.elements(), step->images().write<float>());
-      std::copy_n(batch.labels.values<std::int32_t>().data(), batch.labels.elements(), step->labels().write<std::int32_t>());
-      losses.push_back(step->run(done + 1, rate_of(update.optimiser())).loss);
-    }
-    return values_of(model);
-  }
-
-  Model model;
-  Update update;
-  Index size, done = 0;
-  std::optional<TrainingStep> step;
-  std::vector<double> losses = {};
-};
 
 // Runs tasks in an order of its own, pretending to have several workers.
 class OrderedExecutor final : public Executor {
@@ -114,78 +40,17 @@ class OrderedExecutor final : public Executor {
   std::uint64_t runs_ = 0;
 };
 
-std::vector<std::filesystem::path> scripts() {
-  std::vector<std::filesystem::path> all;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(WENGERT_SOURCE) + "/tools/scripts")) {
-    if (entry.path().extension() == ".toml") all.push_back(entry.path());
-  }
-  std::sort(all.begin(), all.end());
-  return all;
-}
-
-Var dropout_and_norm(Var x) {
-  static const Conv2d conv("conv", {.in = 1, .out = 9, .size = 3, .stride = 2});
-  static const BatchNorm norm("norm", {.channels = 9});
-  static const Dropout drop("drop", {.rate = 0.3});
-  static const Linear linear("linear", {.in = 9 * 6 * 6, .out = 10});
-  x = max_pool2d(relu(norm(conv(x))), {.window = 2});
-  return linear(drop(flatten(x)));
-}
-
 }  // namespace
 
-TEST_CASE("planned and eager training of every model script: one step from equal parameters, at 20 points") {
-  // By plain SGD, whose step is the gradient times the rate: each tensor's update differs by at most 1e-3 of its largest element. Adam would
-  // divide rounding noise by its own size where the gradient is nothing else.
-  // Where rounding decides a maximum or a ReLU the other way, one image of the 16 moves the update: so 5e-2 bounds the worst element.
-  constexpr double bound = 5e-2;
-  for (const auto& path : scripts()) {
-    CAPTURE(path.filename().string());
-    const Script script = read_script(path), again = read_script(path);  // with parameters of its own
-    Sgd plain;
-    plain.momentum = 0;
-    Trainer planned(script.network, plain, options(16, "direct,auto"), script.input),
-        eager(again.network, plain, options(16, "direct,auto", true), script.input);
-    for (Index point = 0; point < 20; ++point) {
-      CAPTURE(point);
-      const std::vector<Tensor> before = values_of(planned.model());
-      const Dataset::Batch batch = batch_of(point, 16);
-      const double a = planned.step(batch.images, batch.labels), b = eager.step(batch.images, batch.labels);
-      CHECK(a == doctest::Approx(b).epsilon(1e-5));
-      const std::vector<Tensor> left = values_of(planned.model()), right = values_of(eager.model());
-      for (std::size_t i = 0; i < left.size(); ++i) {
-        const double distance = update_distance(left[i], right[i], before[i]);
-        CHECK_MESSAGE(distance <= bound, planned.model().parameters()[i].name() << " differs by " << distance << " of its update");
-        Parameter(eager.model().parameters()[i]).set_value(left[i]);
-      }
-    }
-  }
-}
-
-TEST_CASE("free-running losses of planned and eager training stay together for 15 steps, with each script's own optimiser") {
-  for (const auto& path : scripts()) {
-    CAPTURE(path.filename().string());
-    const Script script = read_script(path), again = read_script(path);
-    Trainer planned(script.network, script.optimiser, options(16), script.input);
-    Trainer eager(again.network, script.optimiser, options(16, "auto", true), script.input);
-    for (Index step = 0; step < 15; ++step) {
-      CAPTURE(step);
-      const Dataset::Batch batch = batch_of(step, 16);
-      CHECK(planned.step(batch.images, batch.labels) == doctest::Approx(eager.step(batch.images, batch.labels)).epsilon(0.02));
-    }
-  }
-}
-
-TEST_CASE("planned training is bitwise the same for 1, 2, 3, 4 and 8 workers, on every backend") {
-  for (const char* kernel : {"auto", "naive", "matrix", "im2col"}) {
-    const Index steps = std::string(kernel) == "auto" ? 100 : 4;
+TEST_CASE("planned training is bitwise the same for 1, 2, 3, 4 and 8 workers, on every backend and target") {
+  const auto check = [](const Network& network, const char* kernel, Index steps) {
     std::vector<Tensor> first;
     for (const int threads : {1, 2, 3, 4, 8}) {
+      CAPTURE(direct::target());
       CAPTURE(kernel);
       CAPTURE(threads);
       Rendezvous rendezvous(threads);
       const Op meet = rendezvous.op();
-      const MnistCnn network;
       Training training([&](Var x) { return network(apply(meet, {}, At(x))); }, Adam::report(),
                         plan_options(KernelChoice::parse(kernel), tbb_executor(threads)));
       const std::vector<Tensor> values = training.run(steps);
@@ -193,6 +58,21 @@ TEST_CASE("planned training is bitwise the same for 1, 2, 3, 4 and 8 workers, on
       if (first.empty()) first = values;
       else CHECK(equal_bits(values, first));
     }
+  };
+  const std::string best = direct::target();
+  for (const std::string& target : direct::targets()) {
+    direct::set_target(target);
+    check(MnistCnn(), "direct", 100);
+    check(dropout_and_norm, "direct", 100);
+  }
+  direct::set_target(best);
+  check(MnistCnn(), "auto", 100);
+  check(dropout_and_norm, "auto", 100);
+  check(MnistCnn(), "naive", 6);
+  check(dropout_and_norm, "naive", 30);
+  for (const char* kernel : {"matrix", "im2col"}) {
+    check(MnistCnn(), kernel, 15);
+    check(dropout_and_norm, kernel, 30);
   }
 }
 
@@ -210,19 +90,37 @@ TEST_CASE("planned training is bitwise the same for any order of tasks, and with
   }
 }
 
-TEST_CASE("planned training on each target that the machine has stays within bounds of the best one's") {
+TEST_CASE("planned training on each target that the machine has: one step from the best one's parameters, at 10 points") {
+  // Plain SGD without momentum keeps the gradient itself as its velocity. Rounding may decide a ReLU or a maximum of one image otherwise: in
+  // one batch of a hundred, so one point of each target is forgiven.
+  Sgd plain;
+  plain.momentum = 0;
   const std::string best = direct::target();
-  Training reference{MnistCnn{true}};
-  reference.run(10);
-  for (const std::string& target : direct::targets()) {
-    CAPTURE(target);
-    direct::set_target(target);
-    Training training{MnistCnn{true}};
-    const std::vector<Tensor> values = training.run(10);
-    direct::set_target(best);
-    for (std::size_t i = 0; i < training.losses.size(); ++i)
-      CHECK(training.losses[i] == doctest::Approx(reference.losses[i]).epsilon(1e-3));
-    CHECK(training.run(0).size() == values.size());
+  for (const Network& network : {Network(MnistCnn{true}), Network(dropout_and_norm)}) {
+    for (const std::string& target : direct::targets()) {
+      CAPTURE(target);
+      Training reference(network, plain);
+      direct::set_target(target);
+      Training training(network, plain);
+      direct::set_target(best);
+      Index far = 0;
+      for (Index point = 0; point < 10; ++point) {
+        CAPTURE(point);
+        const std::vector<Tensor> before = values_of(reference.model), after = reference.run(1);
+        set_values(training.model, before);  // networks may share their parameters
+        training.run(1);
+        set_values(reference.model, after);
+        CHECK(training.losses.back() == doctest::Approx(reference.losses.back()).epsilon(1e-5));
+        const std::vector<Parameter> left = training.update.moments(), right = reference.update.moments();
+        double worst = 0;
+        for (std::size_t i = 0; i < left.size(); ++i) {
+          if (contains(left[i].name(), "conv.bias")) continue;  // a norm follows: its true gradient is 0
+          worst = std::max(worst, relative_distance(left[i].value(), right[i].value()));
+        }
+        if (worst > 1e-4) ++far;
+      }
+      CHECK(far <= 1);
+    }
   }
 }
 

@@ -1,8 +1,10 @@
 // The built-in catalogue through the table, and the table on ops with faults that it has to find.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include <wengert/backends/direct/target.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/ops/arithmetic.hpp>
@@ -24,6 +26,20 @@ const Catalogue& catalogue() {
 void all_pass(const TableResult& result) {
   for (const std::string& failure : result.failures) FAIL_CHECK(failure);
   CHECK((result.cases > 0 || std::getenv("WENGERT_CASE") != nullptr));
+}
+
+// The ops that have kernels of our own, each with those and the naive one.
+Catalogue of_vector_kernels(const Catalogue& all) {
+  Catalogue some;
+  for (const std::string& name : all.names()) {
+    Op op = all.at(name);
+    const auto other = [&](const Kernel& kernel) {
+      return &kernel != &op.kernels.front() && kernel.backend != "direct" && kernel.backend != "winograd";
+    };
+    op.kernels.erase(std::remove_if(op.kernels.begin(), op.kernels.end(), other), op.kernels.end());
+    if (op.kernels.size() > 1) some.add(op);
+  }
+  return some;
 }
 
 // swish with one part changed, alone in a catalogue.
@@ -60,6 +76,21 @@ TEST_CASE("table: non-finite") { all_pass(test::check_non_finite(catalogue())); 
 TEST_CASE("table: refusals") { all_pass(test::check_refusals(catalogue())); }
 TEST_CASE("table: sentinels") { all_pass(test::check_sentinels(catalogue())); }
 TEST_CASE("table: empty batch") { all_pass(test::check_empty_batch(catalogue())); }
+
+TEST_CASE("table: the vector kernels on the machine's other targets") {
+  const Catalogue vectors = of_vector_kernels(catalogue());
+  const std::string best = direct::target();
+  for (const std::string& target : direct::targets()) {
+    if (target == best) continue;
+    CAPTURE(target);
+    direct::set_target(target);
+    for (const test::TableCheck check : {test::check_values, test::check_batch_rule, test::check_executor, test::check_non_finite,
+                                         test::check_sentinels, test::check_empty_batch}) {
+      all_pass(check(vectors));
+    }
+    direct::set_target(best);
+  }
+}
 
 TEST_CASE("the table finds a kernel with a wrong value") {
   const auto wrong = faulty(and_then([](const KernelCall& call) {

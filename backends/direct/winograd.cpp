@@ -59,6 +59,7 @@ class WinogradConv final : public Conv {
     tiles_ = pools_tiles_ ? task.pool->out_width : (g_.out_width + m - 1) / m;
     floats_ = tiles_ * plane_channels;
     row_pixels_ = tiles_ * m + g_.kernel_width - 1;
+    marks_pitch_ = (row_pixels_ + 31) / 16 * 16;
     copies_ = g_.pad_left != 0 || row_pixels_ > g_.width;
     out_pixels_ = task.pool ? task.pool->out_height * task.pool->out_width : g_.out_height * g_.out_width;
     if (!pools_tiles_) ring_ = m + (task.pool ? (std::min(g_.out_height, task.pool->window_height) + m - 2) / m * m : 0);
@@ -83,6 +84,7 @@ class WinogradConv final : public Conv {
     const Index out_channels = g_.filters, out_planes = planes_of(out_channels), in_planes = planes_of(g_.channels);
     fill_bias(call.bias, space + bias_at_);
     if (copies_) std::fill_n(space + copy_at_, row_pixels_ * plane_channels, 0.0f);
+    std::fill_n(marks(space, points_), marks_pitch_, std::uint8_t{0});
     const Index in_floats = g_.height * g_.width * (reorders_in_ ? g_.channels : in_planes * plane_channels);
     const Index out_floats = out_pixels_ * (reorders_out_ ? out_channels : out_planes * plane_channels);
     for (Index image = 0; image < call.images; ++image) {
@@ -117,6 +119,8 @@ class WinogradConv final : public Conv {
     v_at_ = space_.add(points_ * in_planes * floats_);
     product_at_ = space_.add(points_ * floats_);
     back_at_ = space_.add(out_planes * points_ * m_ * floats_);
+    marks_at_ = space_.add((points_ + 1) * marks_pitch_ / size_of(DType::f32));
+    keep_at_ = space_.add(m_ * marks_pitch_);
     ring_at_ = space_.add(out_planes * ring_ * floats_ * m_);
     image_at_ = space_.add(reorders_in_ ? in_planes * g_.height * g_.width * plane_channels : 0);
     out_at_ = space_.add(reorders_out_ ? out_planes * out_pixels_ * plane_channels : 0);
@@ -146,17 +150,39 @@ class WinogradConv final : public Conv {
     }
   }
 
+  // Of the windows of a padded row, in a ring of them; and the last, of pixels.
+  std::uint8_t* marks(float* space, Index row) const { return reinterpret_cast<std::uint8_t*>(space + marks_at_) + row * marks_pitch_; }
+
+  void mark_row(const float* image, Index padded_row, float* space) const {
+    const Index row = padded_row - g_.pad_top;
+    std::uint8_t* const out = marks(space, padded_row % points_);
+    if (row < 0 || row >= g_.height) {
+      std::fill_n(out, marks_pitch_, std::uint8_t{0});
+      return;
+    }
+    const Index pixels = std::max<Index>(0, std::min(g_.width, row_pixels_ - g_.pad_left));
+    steps_.mark({image + row * g_.width * plane_channels, pixels, planes_of(g_.channels), g_.height * g_.width * plane_channels,
+                 g_.pad_left, marks(space, points_), out, tiles_ * m_});
+  }
+
   void run_image(const float* image, const float* w, float* space, float* out, std::int32_t* positions) const {
     const Index in_planes = planes_of(g_.channels), slot = points_ * in_planes * floats_;
     const float* transformed[most_points];
+    const std::uint8_t* marked[most_points];
     const WinogradRow row{floats_, in_planes, planes_of(g_.filters), transformed, w, space + v_at_, space + product_at_, space + back_at_};
     Index ready = 0, pooled = 0;
     for (Index tile_row = 0; tile_row < tile_rows_; ++tile_row) {
       const Index first = tile_row * m_;
-      for (; ready < first + points_; ++ready)
+      for (; ready < first + points_; ++ready) {
         transform_row(image, ready, space + copy_at_, space + transformed_at_ + ready % points_ * slot);
-      for (Index i = 0; i < points_; ++i) transformed[i] = space + transformed_at_ + (first + i) % points_ * slot;
+        mark_row(image, ready, space);
+      }
+      for (Index i = 0; i < points_; ++i) {
+        transformed[i] = space + transformed_at_ + (first + i) % points_ * slot;
+        marked[i] = marks(space, (first + i) % points_);
+      }
       steps_.row(row);
+      steps_.keep(marked, tiles_ * m_, space + keep_at_, marks_pitch_);
       if (pools_tiles_) {
         pool_tiles(space, tile_row, out, positions);
       } else {
@@ -172,6 +198,7 @@ class WinogradConv final : public Conv {
     f.floats = floats_;
     f.bias = space + bias_at_ + plane * plane_channels;
     f.mask = mask_.data() + plane * plane_channels;
+    f.keep = space + keep_at_, f.keep_pitch = marks_pitch_;
     f.floor = task_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
     return f;
   }
@@ -228,10 +255,10 @@ class WinogradConv final : public Conv {
   RowFunctions rows_;
   std::string name_;
   bool pools_tiles_ = false, copies_ = false, reorders_in_ = false, reorders_out_ = false;
-  Index tile_rows_ = 0, tiles_ = 0, floats_ = 0, row_pixels_ = 0, out_pixels_ = 0, ring_ = 0;
+  Index tile_rows_ = 0, tiles_ = 0, floats_ = 0, row_pixels_ = 0, marks_pitch_ = 0, out_pixels_ = 0, ring_ = 0;
   Workspace space_;
-  Index bias_at_ = 0, copy_at_ = 0, transformed_at_ = 0, v_at_ = 0, product_at_ = 0, back_at_ = 0, ring_at_ = 0, image_at_ = 0, out_at_ = 0,
-        positions_at_ = 0;
+  Index bias_at_ = 0, copy_at_ = 0, transformed_at_ = 0, v_at_ = 0, product_at_ = 0, back_at_ = 0, marks_at_ = 0, keep_at_ = 0,
+        ring_at_ = 0, image_at_ = 0, out_at_ = 0, positions_at_ = 0;
   std::vector<float> mask_;
 };
 

@@ -10,6 +10,7 @@
 
 #include <wengert/backends/direct/winograd_points-inl.hpp>
 #include <wengert/backends/direct/winograd_steps.hpp>
+#include <wengert/backends/direct/winograd_windows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace wengert::direct::HWY_NAMESPACE {
@@ -120,6 +121,9 @@ void row(const WinogradRow& row) {
 // What is not finite becomes NaN: an infinity reaches some outputs with the wrong sign, and must not end at zero.
 HWY_INLINE V settled(V y) { return hn::MulAdd(hn::Zero(D()), y, y); }
 
+// The noise of a window of zeros is dropped by a product with 0, which keeps NaN: the filters may be what is not finite.
+HWY_INLINE V biased(V y, const float* keep, V bias) { return settled(hn::MulAdd(y, hn::Set(D(), *keep), bias)); }
+
 template <int m, int taps>
 void finish(const WinogradFinish& f) {
   constexpr int n = m + taps - 1;
@@ -133,9 +137,10 @@ void finish(const WinogradFinish& f) {
       for (int p = 0; p < n; ++p) s[p] = hn::LoadU(d, f.in + (p * m + i) * f.floats + at);
       transform_output(s, y);
       float* const out = f.out + i * f.pitch + at / 8 * m * 8 + at % 8;
+      const float* const keep = f.keep + i * f.keep_pitch + at / 8 * m;
       UNROLL
       for (int j = 0; j < m; ++j)
-        hn::StoreU(hn::And(hn::Max(floor, settled(hn::Add(y[j], bias))), mask), D(), out + j * 8);  // in this order Max keeps NaN
+        hn::StoreU(hn::And(hn::Max(floor, biased(y[j], keep + j, bias)), mask), D(), out + j * 8);  // in this order Max keeps NaN
     }
 }
 
@@ -155,12 +160,13 @@ void pool(const WinogradFinish& f) {
       for (int p = 0; p < n; ++p) s[p] = hn::LoadU(d, f.in + (p * m + i) * f.floats + at);
       transform_output(s, y[i]);
     }
-    V best = hn::Add(settled(y[0][0]), bias);
+    const float* const keep = f.keep + at / 8 * 2;
+    V best = biased(y[0][0], keep, bias);
     const auto first = hn::Set(di, static_cast<std::int32_t>(f.row * f.width + at / 8 * 2));
     auto where = first;
     UNROLL
     for (int i = 1; i < 4; ++i) {
-      const V value = hn::Add(settled(y[i / 2][i % 2]), bias);
+      const V value = biased(y[i / 2][i % 2], keep + i / 2 * f.keep_pitch + i % 2, bias);
       const auto takes = hn::AndNot(hn::Le(value, best), hn::Eq(best, best));  // the first NaN, once there is one
       best = hn::IfThenElse(takes, value, best);
       where =
@@ -210,7 +216,7 @@ void pack(const float* w, Index channels, Index filters, bool data, float* packe
 
 template <int m, int taps>
 constexpr WinogradSteps steps_of() {
-  WinogradSteps made{&pack<m, taps>, &transform<m, taps>, &row<m, taps>, &finish<m, taps>, nullptr};
+  WinogradSteps made{&pack<m, taps>, &transform<m, taps>, &row<m, taps>, &mark_row<taps>, &keep_rows<m, taps>, &finish<m, taps>, nullptr};
   if constexpr (m == 2) made.pool = &pool<taps>;
   return made;
 }

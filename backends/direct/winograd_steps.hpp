@@ -24,11 +24,23 @@ struct WinogradFinish {
   Index floats;
   const float* bias;  // 8
   const float* mask;  // 8: all bits set where a lane is a filter
-  float floor;        // 0 for ReLU, else -infinity
-  float* out;         // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
+  const float* keep;  // m rows of m * tiles windows, `keep_pitch` apart: 1, or 0 where a window holds only zeros
+  Index keep_pitch;
+  float floor;  // 0 for ReLU, else -infinity
+  float* out;   // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
   Index pitch;
   std::int32_t* positions;  // of a pool, or null
   Index row, width;         // of a pool: the first row and the width of what it pools
+};
+
+// A row of pixels on the way to what of a row of windows is not zero. Whole blocks of 16 windows are written and read.
+struct WinogradMarks {
+  const float* in;
+  Index pixels, planes, plane_pitch;
+  Index before;         // pixels of padding to the left
+  std::uint8_t* marks;  // of padded pixels; the padding's are 0 already
+  std::uint8_t* out;    // (windows): 0 where the r pixels from there on are zero in all channels
+  Index windows;
 };
 
 // Functions of one tile size, of the target that was current when they were picked.
@@ -39,6 +51,9 @@ struct WinogradSteps {
   // A row of pixels (8 channels) to n rows of points, `pitch` apart.
   void (*transform)(const float* in, Index floats, float* out, Index pitch);
   void (*row)(const WinogradRow& row);
+  void (*mark)(const WinogradMarks& row);
+  // `keep` of a WinogradFinish, from the marks of n rows.
+  void (*keep)(const std::uint8_t* const* rows, Index windows, float* keep, Index pitch);
   void (*finish)(const WinogradFinish& finish);
   void (*pool)(const WinogradFinish& finish);  // m = 2: maxima of the tiles
 };

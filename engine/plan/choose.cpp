@@ -151,7 +151,7 @@ class Choice {
     if (graph_.value(from).layout == layout) return;
     for (const auto& [key, to] : reordered_) {
       if (key == std::make_pair(from, layout) && in_time(*graph_.maker(to), graph_.step(id))) {
-        graph_.step(id).inputs[i] = to;
+        graph_.set_input(id, i, to);
         return;
       }
     }
@@ -162,7 +162,7 @@ class Choice {
     }
     const ValueId to = reorder(id, from, layout);
     reordered_.emplace_back(std::make_pair(from, layout), to);
-    graph_.step(id + 1).inputs[i] = to;  // the reorder stands where the step was
+    graph_.set_input(id + 1, i, to);  // the reorder stands where the step was
   }
 
   // Whether what `made` computes is there when `reader` runs.
@@ -215,7 +215,7 @@ class Choice {
     const auto to = static_cast<ValueId>(graph_.values.size());
     graph_.values.push_back(std::move(packed));
     graph_.packings.push_back({id, input, from, to});
-    graph_.step(id).inputs[i] = to;
+    graph_.set_input(id, i, to);
   }
 
   // What a kernel gives to the caller in its inputs' layout is laid out for him at the end.

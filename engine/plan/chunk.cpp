@@ -1,5 +1,6 @@
 // Pass 3, chunk: which steps run chunk by chunk, which sums are partial or deferred, and where the barriers stand.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -75,16 +76,29 @@ bool follows(const Graph& graph, const Step& step, const Step& other) {
   return false;
 }
 
+// The living steps that read each parameter.
+std::map<ValueId, std::vector<StepId>> parameter_readers(const Graph& graph) {
+  std::map<ValueId, std::vector<StepId>> readers;
+  for (std::size_t s = 0; s < graph.steps.size(); ++s) {
+    if (!graph.steps[s].alive) continue;
+    for (const ValueId id : graph.steps[s].inputs) {
+      const ValueId read = graph.through_reshape(id);
+      if (graph.value(read).parameter) readers[read].push_back(static_cast<StepId>(s));
+    }
+  }
+  return readers;
+}
+
 // Writing a parameter waits until everybody has read it: the assign, and what is updated in place on its way there.
-int level_after_readers(const Graph& graph, const Step& step, int level) {
+int level_after_readers(const Graph& graph, const std::map<ValueId, std::vector<StepId>>& readers, const Step& step, int level) {
   const Parameter* const target = assigned(step);
   if (target == nullptr) return level;
   const ValueId next = step.inputs[0];
-  for (const Step& other : graph.steps) {
-    if (!other.alive || &other == &step) continue;
-    for (const ValueId id : other.inputs) {
-      const Value& read = graph.value(graph.through_reshape(id));
-      if (!read.parameter || !(*read.parameter == *target)) continue;
+  for (const auto& [read, steps] : readers) {
+    if (!(*graph.value(read).parameter == *target)) continue;
+    for (const StepId s : steps) {
+      const Step& other = graph.step(s);
+      if (&other == &step) continue;
       if (graph.value(next).maker >= 0 && &other == graph.maker(next)) continue;  // the update itself
       level = std::max(level, follows(graph, step, other) ? other.level : other.level + 1);
     }
@@ -94,10 +108,11 @@ int level_after_readers(const Graph& graph, const Step& step, int level) {
 
 // Gives every step the first level at which it may run, from the level that it has on.
 void settle(Graph& graph) {
+  const auto readers = parameter_readers(graph);
   for (bool again = true; again;) {  // an update may have to wait for readers that come after it on the tape
     again = false;
     for (Step& step : graph.steps) {
-      const int level = std::max(step.level, level_after_readers(graph, step, first_level(graph, step)));
+      const int level = std::max(step.level, level_after_readers(graph, readers, step, first_level(graph, step)));
       if (level > 4 * static_cast<int>(graph.steps.size()) + 4) {
         fail(step.text() + " and the reads of what it sets wait for each other: a plan cannot hold that");
       }

@@ -1,7 +1,7 @@
 #include <wengert/engine/plan/graph.hpp>
 
 #include <algorithm>
-#include <set>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -140,11 +140,28 @@ bool Graph::made_by(ValueId id, const char* op) const {
   return step != nullptr && step->alive && step->op->name == op;
 }
 
+void Graph::make_index() const {
+  index_.first.assign(values.size() + 1, 0);
+  const auto each = [this](const auto& body) {
+    for (std::size_t s = 0; s < steps.size(); ++s) {
+      const std::vector<ValueId>& read = steps[s].inputs;
+      for (auto id = read.begin(); id != read.end(); ++id) {
+        if (std::find(read.begin(), id, *id) == id) body(static_cast<std::size_t>(*id), static_cast<StepId>(s));
+      }
+    }
+  };
+  each([this](std::size_t id, StepId) { ++index_.first[id + 1]; });
+  std::partial_sum(index_.first.begin(), index_.first.end(), index_.first.begin());
+  index_.steps.resize(index_.first.back());
+  std::vector<std::size_t> next = index_.first;
+  each([&](std::size_t id, StepId step) { index_.steps[next[id]++] = step; });
+}
+
 std::vector<StepId> Graph::readers(ValueId id) const {
+  if (index_.first.size() != values.size() + 1) make_index();
   std::vector<StepId> result;
-  for (std::size_t s = 0; s < steps.size(); ++s) {
-    if (steps[s].alive && std::find(steps[s].inputs.begin(), steps[s].inputs.end(), id) != steps[s].inputs.end())
-      result.push_back(static_cast<StepId>(s));
+  for (std::size_t i = index_.first[static_cast<std::size_t>(id)]; i < index_.first[static_cast<std::size_t>(id) + 1]; ++i) {
+    if (step(index_.steps[i]).alive) result.push_back(index_.steps[i]);
   }
   return result;
 }
@@ -191,6 +208,7 @@ StepId Graph::insert(StepId before, Step made, const std::vector<Spec>& output_s
     values.push_back(std::move(output));
   }
   steps.insert(steps.begin() + before, std::move(made));
+  changed();
   for (std::size_t s = 0; s < steps.size(); ++s) {
     for (const ValueId id : steps[s].outputs) value(id).maker = static_cast<StepId>(s);
   }
@@ -200,7 +218,13 @@ StepId Graph::insert(StepId before, Step made, const std::vector<Spec>& output_s
   return before;
 }
 
+void Graph::set_input(StepId step, std::size_t input, ValueId to) {
+  steps[static_cast<std::size_t>(step)].inputs[input] = to;
+  changed();
+}
+
 void Graph::replace(ValueId from, ValueId to) {
+  changed();
   for (Step& step : steps) std::replace(step.inputs.begin(), step.inputs.end(), from, to);
   value(to).backward = value(from).backward;  // a fused step may make values of both passes
   if (!value(from).wanted) return;

@@ -124,7 +124,7 @@ class Graph {
   // What fusion rules ask.
   const Step* maker(ValueId id) const;                                       // null for leaves
   bool made_by(ValueId id, const char* op) const;                            // by a living step of that op
-  std::vector<StepId> readers(ValueId id) const;                             // living steps, each once
+  std::vector<StepId> readers(ValueId id) const;                             // living steps, each once, in order
   bool read_only_by(ValueId id, std::initializer_list<StepId> steps) const;  // and not wanted by the user
   ValueId through_reshape(ValueId id) const;                                 // what it is a reshape of, or itself
 
@@ -133,12 +133,23 @@ class Graph {
   // From now on everybody reads `to` in place of `from`.
   void replace(ValueId from, ValueId to);
   void remove(StepId step) { steps[static_cast<std::size_t>(step)].alive = false; }
+  void set_input(StepId step, std::size_t input, ValueId to);
+  void changed() { index_ = {}; }  // after other changes of `steps`, for readers()
 
   std::vector<Spec> specs_of(const std::vector<ValueId>& ids) const;
   std::uint32_t batched_inputs(const Step& step) const;
 
  private:
   void want_unassigned(ValueId output) const;
+
+  // The steps that read each value, one after the other; empty where it has to be made again.
+  struct ReaderIndex {
+    std::vector<std::size_t> first;  // of each value, and the end
+    std::vector<StepId> steps;
+  };
+  void make_index() const;
+
+  mutable ReaderIndex index_ = {};
 };
 
 }  // namespace wengert::plan

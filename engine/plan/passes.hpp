@@ -43,7 +43,10 @@ struct Arenas {
 Arenas place(Graph& graph);
 // The last level that reads a value; behind all levels where it is kept.
 int last_level(const Graph& graph, ValueId id);
-// Throws Error where two values that live at the same time overlap. Slow; for tests and debug builds.
+// For each value that lies in scratch memory, the last step that touches it or what lies in the same place; -1 for the others.
+std::vector<StepId> last_steps(const Graph& graph);
+// Throws Error where two values that live at the same time overlap, slots of partial sums do, or a kernel has too little workspace. Slow; for
+// tests and debug builds.
 void verify(const Graph& graph, const Arenas& arenas);
 
 }  // namespace wengert::plan

@@ -132,8 +132,9 @@ Index slot_bytes(const Graph& graph, const Step& step) {
 }
 
 void find_peak(const Graph& graph, const std::vector<Block>& batch, const std::vector<Block>& scratch, Arenas& arenas) {
+  const std::vector<int> rank = ranks(graph);
   for (std::size_t s = 0; s < graph.steps.size(); ++s) {
-    const int level = graph.steps[s].level, at = ranks(graph)[s];
+    const int level = graph.steps[s].level, at = rank[s];
     Index live = arenas.partials;
     for (const Block& block : batch) live += block.first <= level && level <= block.last ? block.bytes : 0;
     for (const Block& block : scratch) live += block.first <= at && at <= block.last ? block.bytes : 0;
@@ -192,7 +193,39 @@ Arenas place(Graph& graph) {
 
 int last_level(const Graph& graph, ValueId id) { return lifetimes(graph).last_level[static_cast<std::size_t>(id)]; }
 
+std::vector<StepId> last_steps(const Graph& graph) {
+  const Lifetimes life = lifetimes(graph);
+  const std::vector<int> rank = ranks(graph);
+  std::vector<StepId> at(rank.size()), result(graph.values.size(), -1);
+  for (std::size_t s = 0; s < rank.size(); ++s) at[static_cast<std::size_t>(rank[s])] = static_cast<StepId>(s);
+  for (std::size_t v = 0; v < result.size(); ++v) {
+    const Value& value = graph.values[v];
+    if (value.storage == Storage::scratch && value.same_as < 0) result[v] = at[static_cast<std::size_t>(life.last[v])];
+  }
+  return result;
+}
+
+namespace {
+
+void verify_slots(const Graph& graph, const Arenas& arenas) {
+  for (const Step& step : graph.steps) {
+    if (step.prepared && padded(step.prepared->workspace()) > arenas.workspace) fail(step.text() + " has too little workspace");
+    if (step.extent != Extent::partial) continue;
+    const Index end = step.partial_offset + step.partial_bytes * graph.chunks();
+    if (end > arenas.partials) fail(step.text() + " has slots that end behind the arena of partial sums");
+    if (step.partial_bytes < slot_bytes(graph, step)) fail(step.text() + " has slots too small for its partial sums");
+    for (const Step& other : graph.steps) {
+      if (&other == &step || other.extent != Extent::partial) continue;
+      if (step.partial_offset <= other.partial_offset && other.partial_offset < end)
+        fail(step.text() + " and " + other.text() + " have slots of partial sums that overlap");
+    }
+  }
+}
+
+}  // namespace
+
 void verify(const Graph& graph, const Arenas& arenas) {
+  verify_slots(graph, arenas);
   const Lifetimes life = lifetimes(graph);
   for (std::size_t a = 0; a < graph.values.size(); ++a) {
     const Value& one = graph.values[a];

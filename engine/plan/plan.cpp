@@ -119,6 +119,7 @@ class Plan::Body {
     }
     find_assigned();
     share_addresses();
+    if (options_.poison) find_dying();
   }
 
   const plan::Graph& graph() const { return graph_; }
@@ -322,7 +323,10 @@ class Plan::Body {
   }
 
   void run_chunk(Index chunk, int worker, bool guard) {
-    for (const Call& call : level_->chunk_calls) run_kernel(call, chunk, -1, worker);
+    for (const Call& call : level_->chunk_calls) {
+      run_kernel(call, chunk, -1, worker);
+      if (options_.poison) poison_scratch(call.step, worker);
+    }
     if (!guard) return;
     for (const ValueId id : level_->guarded) {
       const Value& value = graph_.value(id);
@@ -417,6 +421,7 @@ class Plan::Body {
           chunks, [&](Index chunk) { return reinterpret_cast<float*>(slot(step, chunk)); }, 0, floats);
       step.prepared->finish(reinterpret_cast<const float*>(slot(step, 0)), {outputs, call.outputs});
     }
+    if (options_.poison) fill_with_nan(slot(step, 0), step.partial_bytes * chunks);
     if (trace_ != nullptr) record({nullptr, &step, worker_index, -1, begin, now()});
   }
 
@@ -445,6 +450,20 @@ class Plan::Body {
     }
   }
 
+  void find_dying() {
+    dying_.resize(graph_.steps.size());
+    const std::vector<plan::StepId> last = plan::last_steps(graph_);
+    for (std::size_t v = 0; v < last.size(); ++v) {
+      if (last[v] >= 0) dying_[static_cast<std::size_t>(last[v])].push_back(static_cast<ValueId>(v));
+    }
+  }
+  void poison_scratch(plan::StepId step, int worker) {
+    for (const ValueId id : dying_[static_cast<std::size_t>(step)]) {
+      const Value& value = graph_.value(id);
+      fill_with_nan(workers_[static_cast<std::size_t>(worker)].memory.get() + value.offset, value.bytes(graph_.chunk));
+    }
+  }
+
   int last_use(ValueId id) const { return plan::last_level(graph_, id); }
 
   PlanOptions options_;
@@ -458,6 +477,7 @@ class Plan::Body {
   std::vector<std::byte*> address_;  // of each value; null for what lies in a worker's scratch
   std::vector<Input> inputs_;
   std::vector<ParameterUse> parameters_;
+  std::vector<std::vector<ValueId>> dying_;  // in scratch memory, behind each step; only to poison
   bool packed_once_ = false;
   const Level* level_ = nullptr;  // that runs
   std::atomic<int> bad_{-1};

@@ -100,10 +100,12 @@ class Compiler {
     const std::size_t n = level.calls.size();
     std::vector<std::size_t> group(n);
     std::iota(group.begin(), group.end(), std::size_t{0});
+    std::vector<std::vector<ValueId>> touches_of;
+    for (const Call& call : level.calls) touches_of.push_back(touched(call));
     for (std::size_t a = 0; a < n; ++a) {
       const auto writes = written(level.calls[a]);
       for (std::size_t b = 0; b < n; ++b) {
-        const auto touches = touched(level.calls[b]);
+        const std::vector<ValueId>& touches = touches_of[b];
         const bool meet = std::any_of(writes.begin(), writes.end(),
                                       [&](ValueId id) { return std::find(touches.begin(), touches.end(), id) != touches.end(); });
         if (!meet || group[a] == group[b]) continue;

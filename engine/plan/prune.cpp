@@ -66,6 +66,7 @@ void prune(Graph& graph) {
     if (step.alive) living.push_back(std::move(step));
   }
   graph.steps = std::move(living);
+  graph.changed();
   for (std::size_t s = 0; s < graph.steps.size(); ++s) {
     for (const ValueId id : graph.steps[s].outputs) graph.value(id).maker = static_cast<StepId>(s);
   }
