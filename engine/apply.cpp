@@ -93,13 +93,16 @@ void declare(Call& call, std::span<const Var> inputs) {
   check_carried(call);
 }
 
-void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice) {
+void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) {
   if (call.op.alias) {
     call.outputs[0] = inputs[0].value().reshape(call.results[0].shape);
     return;
   }
   const Context& context = Context::current();
-  call.kernel = &choose_kernel(call.op, {call.attributes, call.specs}, call.results, choice != nullptr ? *choice : context.choice);
+  const bool own_kernel = choice != nullptr && !choice->kernel.empty(), own_executor = choice != nullptr && choice->executor != nullptr;
+  const OpQuery query{call.attributes, call.specs};
+  call.kernel = own_kernel ? &choose_kernel(call.op, query, call.results, KernelChoice::parse(choice->kernel))
+                           : &choose_kernel(call.op, query, call.results, context.choice);
   constexpr std::size_t few = 6;
   Tensor buffer[few];
   std::vector<Tensor> many;
@@ -111,7 +114,7 @@ void compute(Call& call, std::span<const Var> inputs, const KernelChoice* choice
   for (std::size_t i = 0; i < inputs.size(); ++i) values[i] = inputs[i].value();
   for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec());
   static SerialExecutor serial;
-  Executor& executor = context.executor ? *context.executor : serial;
+  Executor& executor = own_executor ? *choice->executor : context.executor ? *context.executor : serial;
   execute({call.op,
            *call.kernel,
            call.attributes,

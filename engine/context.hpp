@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include <wengert/engine/catalogue.hpp>
 #include <wengert/engine/executor.hpp>
@@ -32,6 +33,12 @@ struct Context {
 // Defaults for threads that have not made their Context yet, and for the calling thread from now on.
 void set_default_kernel(const std::string& choice);  // "auto", "im2col", "im2col,auto"
 void set_default_executor(std::shared_ptr<Executor> executor);
+
+// What one eager call runs with in place of its scope's: At::with(). A plan chooses for itself.
+struct CallChoice {
+  std::string kernel = {};                  // "im2col", "im2col,auto"; empty: the scope's
+  std::shared_ptr<Executor> executor = {};  // of so many threads: backends/tbb; null: the scope's
+};
 
 // Restores the whole Context when it ends.
 class Scope {

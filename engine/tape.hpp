@@ -86,8 +86,8 @@ struct TapeState {
 struct CallOptions {
   Site site = {};
   std::string name = {};
-  const KernelChoice* choice = nullptr;  // null: the scope's
-  const Tape* tape = nullptr;            // for ops without inputs
+  const CallChoice* choice = nullptr;  // null: the scope's
+  const Tape* tape = nullptr;          // for ops without inputs
 };
 std::vector<Var> apply(const Op& op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options = {});
 std::vector<Var> apply(const Op& op, Attributes attributes, std::initializer_list<Var> inputs, const CallOptions& options = {});

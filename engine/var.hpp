@@ -10,7 +10,7 @@ namespace wengert {
 
 class Tape;
 struct TapeState;
-struct KernelChoice;
+struct CallChoice;
 
 // Where a node was declared. The text lives as long as the program (a literal or an interned name).
 struct Site {
@@ -66,8 +66,8 @@ class Var {
 struct At {
   Var var;
   Site site;
-  std::string name = {};                 // for the node that the call records
-  const KernelChoice* choice = nullptr;  // for this call alone; must outlive the call
+  std::string name = {};               // for the node that the call records
+  const CallChoice* choice = nullptr;  // for this call alone; must outlive the call
 
   At(Var value, const char* file = __builtin_FILE(), int line = __builtin_LINE())  // implicit on purpose
       : var(std::move(value)), site{file, line} {}
@@ -77,9 +77,10 @@ struct At {
     result.name = std::move(node_name);
     return result;
   }
-  At with(const KernelChoice& kernel_choice) const {
+  // conv2d(At(x).with({.kernel = "im2col", .executor = tbb_executor(2)}), w)
+  At with(const CallChoice& call_choice) const {
     At result = *this;
-    result.choice = &kernel_choice;
+    result.choice = &call_choice;
     return result;
   }
   At operator()(Var other) const {  // the same place and name, another value

@@ -31,6 +31,10 @@ std::optional<Parameter> clone_of(const std::optional<Parameter>& parameter) {
   return parameter ? std::optional(parameter->clone()) : std::nullopt;
 }
 
+Initial initial_weight(WeightInit init, Index fan_in, Index fan_out) {
+  return init == WeightInit::glorot ? Initial::glorot_uniform(fan_in, fan_out) : Initial::he_uniform(fan_in);
+}
+
 Parameter conv_weight(const std::string& name, const Conv2d::Options& o) {
   positive("conv2d", name, "in", o.in), positive("conv2d", name, "out", o.out), positive("conv2d", name, "groups", o.groups);
   positive("conv2d", name, "size", o.size.height), positive("conv2d", name, "size", o.size.width);
@@ -39,8 +43,8 @@ Parameter conv_weight(const std::string& name, const Conv2d::Options& o) {
   }
   want_weights("conv2d", name,
                static_cast<double>(o.out) * static_cast<double>(o.in / o.groups) * static_cast<double>(o.size.height * o.size.width));
-  const Index fan_in = o.in / o.groups * o.size.height * o.size.width;
-  return Parameter(name + ".weight", {o.out, o.in / o.groups, o.size.height, o.size.width}, Initial::he_uniform(fan_in));
+  const Index taps = o.size.height * o.size.width, fan_in = o.in / o.groups * taps, fan_out = o.out / o.groups * taps;
+  return Parameter(name + ".weight", {o.out, o.in / o.groups, o.size.height, o.size.width}, initial_weight(o.init, fan_in, fan_out));
 }
 
 Shape linear_weight(const std::string& name, const Linear::Options& o) {
@@ -78,7 +82,7 @@ Conv2d Conv2d::clone() const {
 }
 
 Linear::Linear(std::string name, const Options& options)
-    : weight(name + ".weight", linear_weight(name, options), Initial::he_uniform(options.in)),
+    : weight(name + ".weight", linear_weight(name, options), initial_weight(options.init, options.in, options.out)),
       bias(bias_of(name, options.bias, options.out)),
       name_(std::move(name)),
       options_(options) {}

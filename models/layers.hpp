@@ -21,7 +21,11 @@ namespace wengert {
 enum class Activation : std::uint8_t { none, relu, tanh, sigmoid };
 Var activate(Activation activation, const At& x);
 
-// x (N,in,H,W) -> (N,out,OH,OW). Parameters NAME.weight (out,in/groups,size), He uniform, and NAME.bias (out), 0.
+// How weights start, uniform in [-bound, bound): he with the bound sqrt(6 / fan_in), which suits ReLU; glorot with sqrt(6 / (fan_in + fan_out)),
+// which suits tanh and sigmoid. See engine/parameter.hpp.
+enum class WeightInit : std::uint8_t { he, glorot };
+
+// x (N,in,H,W) -> (N,out,OH,OW). Parameters NAME.weight (out,in/groups,size) and NAME.bias (out), 0.
 class Conv2d {
  public:
   struct Options {
@@ -32,6 +36,7 @@ class Conv2d {
     Index groups = 1;
     bool bias = true;
     Activation activation = Activation::none;
+    WeightInit init = WeightInit::he;
   };
   Conv2d(std::string name, const Options& options);
   Var operator()(const At& x) const;
@@ -45,13 +50,14 @@ class Conv2d {
   Options options_;
 };
 
-// x (N,in) -> (N,out). Parameters NAME.weight (out,in), He uniform, and NAME.bias (out), 0.
+// x (N,in) -> (N,out). Parameters NAME.weight (out,in) and NAME.bias (out), 0.
 class Linear {
  public:
   struct Options {
     Index in = 1, out = 1;
     bool bias = true;
     Activation activation = Activation::none;
+    WeightInit init = WeightInit::he;
   };
   Linear(std::string name, const Options& options);
   Var operator()(const At& x) const;
@@ -63,6 +69,40 @@ class Linear {
  private:
   std::string name_;
   Options options_;
+};
+
+// x (N,C,H,W) -> (N,C,OH,OW): the maximum of each window.
+class MaxPool2d {
+ public:
+  using Options = Pool2dOptions;
+  MaxPool2d(std::string name, const Options& options) : name_(std::move(name)), options_(options) {}
+  Var operator()(const At& x) const { return max_pool2d(x.named(name_), options_); }
+
+ private:
+  std::string name_;
+  Options options_;
+};
+
+// x (N,C,H,W) -> (N,C,OH,OW): the mean of each window.
+class AveragePool2d {
+ public:
+  using Options = Pool2dOptions;
+  AveragePool2d(std::string name, const Options& options) : name_(std::move(name)), options_(options) {}
+  Var operator()(const At& x) const { return average_pool2d(x.named(name_), options_); }
+
+ private:
+  std::string name_;
+  Options options_;
+};
+
+// x (N,...) -> (N,features).
+class Flatten {
+ public:
+  explicit Flatten(std::string name = "flatten") : name_(std::move(name)) {}
+  Var operator()(const At& x) const { return flatten(x.named(name_)); }
+
+ private:
+  std::string name_;
 };
 
 // x (N,C,...) normalised for each channel: by the batch in training (and the running statistics follow), by them in evaluation.

@@ -21,7 +21,7 @@ struct ScriptLayer {
 // Keys: name, input = [C,H,W], layers, train, data. A layer is a table with one key that says its kind, whose value is the layer's name or
 // a table of options; options may also stand beside it, as may `name` and `from`, the name or names of the layers it takes ("input" is the
 // image; by default the layer before).
-//   conv2d: filters, size, stride, dilation, padding, groups, bias, activation    linear: units, bias, activation
+//   conv2d: filters, size, stride, dilation, padding, groups, bias, activation, init    linear: units, bias, activation, init ("he", "glorot")
 //   max_pool2d: window, stride, padding    average_pool2d: the same and count_padding    dropout: rate
 //   batch_norm: epsilon, momentum          concat: axis (1: channels)                    add, relu, tanh, sigmoid, flatten,
 //   global_average_pool2d: none. Sizes are one number or [height, width]; padding is "valid", "same", "full" (conv2d) or [top, bottom, left, right].

@@ -29,7 +29,7 @@ GradientOptions cotangent(const Var& c) { return {.cotangents = {c}}; }
 
 TEST_CASE("convolution of 4x4 with 3x3: valid gives 2x2") {
   for (const char* kernel : {"naive", "matrix", "im2col"}) {
-    const KernelChoice choice = KernelChoice::parse(kernel);
+    const CallChoice choice{.kernel = kernel};
     Tape tape;
     const Var y = conv2d(At(tape.variable(picture())).with(choice), tape.variable(filter()));
     CHECK(y.shape() == Shape{1, 1, 2, 2});

@@ -164,6 +164,9 @@ TEST_CASE("what is wrong with a script is said with its line and the nearest val
   says(error_of("{ conv2d = \"c\", filters = \"three\", size = 3 },\n" + end), "3", "got 'three'");
   says(error_of("{ conv2d = \"c\", filters = 3, size = [3] },\n" + end), "3", "wanted [height, width]");
   says(error_of("{ conv2d = \"c\", filters = 3, size = 3, padding = \"sane\" },\n" + end), "3", "did you mean 'same'?");
+  says(error_of("{ conv2d = \"c\", filters = 3, size = 3, init = \"glorto\" },\n" + end), "3", "did you mean 'glorot'?");
+  says(error_of("{ flatten = {} },\n{ linear = \"l\", units = 3, init = 1 },"), "4", "'init': wanted");
+  says(error_of("{ linear = \"l\", units = 3, int = \"he\" },"), "3", "unknown key 'int'; did you mean 'init'?");
   says(error_of("{ conv2d = \"c\", filters = 3, size = 3, padding = [1, 2] },\n" + end), "3", "wanted [top, bottom, left, right]");
   says(error_of("{ conv2d = \"c\", filters = 3, size = 3, groups = 2 },\n" + end), "3", "groups");
   says(error_of("{ conv2d = \"c\", filters = 3, size = 9 },\n" + end), "3", "test.toml:3] wanted a filter no larger than the padded input");

@@ -147,7 +147,8 @@ TableResult check_adjoint(const Catalogue& catalogue) {
 }
 
 TableResult check_executor(const Catalogue& catalogue) {
-  const std::shared_ptr<Executor> parallel = tbb_executor(3);
+  std::vector<std::shared_ptr<Executor>> executors;  // beside one thread
+  for (const int threads : {2, 3, 4, 8}) executors.push_back(tbb_executor(threads));
   return for_each_case(catalogue,
                        [&](const Case& at, Failures& failures) {
                          if (at.batch() <= chunk_size(at.batch()) || !contradiction(at).empty()) return;
@@ -159,12 +160,14 @@ TableResult check_executor(const Catalogue& catalogue) {
                            if (const auto what = differ(gradients, whole.gradients(), rounding_factor(at, 16)))
                              failures.add(at, "gradients: " + *what);
                          }
-                         const ExecutorScope executor_scope(parallel);
-                         const Recorded threaded(catalogue, at, at.inputs);
-                         if (!all_same_bits(threaded.values(), chunked.values()))
-                           failures.add(at, std::string("three threads give other bits than one"));
-                         if (!at.constant() && !all_same_bits(threaded.gradients(), gradients))
-                           failures.add(at, std::string("three threads give gradients of other bits than one"));
+                         for (const std::shared_ptr<Executor>& executor : executors) {
+                           const ExecutorScope executor_scope(executor);
+                           const Recorded threaded(catalogue, at, at.inputs);
+                           if (!all_same_bits(threaded.values(), chunked.values()))
+                             failures.add(at, fmt::format("{} threads give other bits than one", executor->workers()));
+                           if (!at.constant() && !all_same_bits(threaded.gradients(), gradients))
+                             failures.add(at, fmt::format("{} threads give gradients of other bits than one", executor->workers()));
+                         }
                        })
       .take();
 }

@@ -1,4 +1,5 @@
 // The direct rung of the convolution triple: our own vector kernels, register-tiled, without an unrolled copy; f32.
+//   wengert bench conv --kernel direct --shape 64,8,24,24,8,5,5 [--direction forward|data|weight]
 #pragma once
 
 #include <memory>

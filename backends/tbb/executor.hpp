@@ -1,4 +1,6 @@
-// The parallel executor, on Intel TBB.
+// Rung "... + threads" of every kernel: the executor on Intel TBB. Kernels know no threads; this runs them on chunks of the batch, each a task
+// that any idle worker takes. Times itself through any kernel, beside one thread:
+//   wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2
 #pragma once
 
 #include <memory>

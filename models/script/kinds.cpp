@@ -55,6 +55,11 @@ Activation activation_of(const Draft& draft) {
   return word == "relu" ? Activation::relu : word == "tanh" ? Activation::tanh : word == "sigmoid" ? Activation::sigmoid : Activation::none;
 }
 
+WeightInit init_of(const Draft& draft) {
+  const Value* value = draft.options.find("init");
+  return value != nullptr && value->one_of({"he", "glorot"}) == "glorot" ? WeightInit::glorot : WeightInit::he;
+}
+
 bool flag_of(const Draft& draft, const char* key, bool otherwise) {
   const Value* value = draft.options.find(key);
   return value == nullptr ? otherwise : value->flag();
@@ -84,6 +89,7 @@ Call make_conv2d(const Draft& draft) {
   if (const Value* groups = draft.options.find("groups")) o.groups = groups->integer(1);
   o.bias = flag_of(draft, "bias", true);
   o.activation = activation_of(draft);
+  o.init = init_of(draft);
   if (o.in % o.groups != 0 || o.out % o.groups != 0) {
     refuse(draft, fmt::format("wanted channels and filters that divide into {} groups, got {} and {}", o.groups, o.in, o.out));
   }
@@ -97,6 +103,7 @@ Call make_linear(const Draft& draft) {
   o.out = draft.options.at("units").integer(1);
   o.bias = flag_of(draft, "bias", true);
   o.activation = activation_of(draft);
+  o.init = init_of(draft);
   check_weights(draft, o.out, o.in, 1, 1);
   return [layer = Linear(draft.name, o)](const std::vector<At>& x) { return layer(x[0]); };
 }
@@ -106,7 +113,7 @@ Call make_simple(const Draft&) {
   return [](const std::vector<At>& x) { return function(x[0]); };
 }
 
-template <Var (*function)(const At&, const Pool2dOptions&)>
+template <class Pool>
 Call make_pool(const Draft& draft) {
   channels_of(draft, 4);
   Pool2dOptions o;
@@ -114,7 +121,7 @@ Call make_pool(const Draft& draft) {
   if (const Value* stride = draft.options.find("stride")) o.stride = extent_of(*stride);
   if (const Value* padding = draft.options.find("padding")) o.padding = padding_of(*padding);
   o.count_padding = flag_of(draft, "count_padding", false);
-  return [o](const std::vector<At>& x) { return function(x[0], o); };
+  return [layer = Pool(draft.name, o)](const std::vector<At>& x) { return layer(x[0]); };
 }
 
 Call make_global_average_pool2d(const Draft& draft) {
@@ -170,13 +177,13 @@ Call make_concat(const Draft& draft) {
 const std::vector<Kind>& kinds() {
   constexpr std::size_t several = 16;
   static const std::vector<Kind> all = {
-      {"conv2d", {"filters", "size", "stride", "dilation", "padding", "groups", "bias", "activation"}, 1, 1, make_conv2d},
-      {"linear", {"units", "bias", "activation"}, 1, 1, make_linear},
+      {"conv2d", {"filters", "size", "stride", "dilation", "padding", "groups", "bias", "activation", "init"}, 1, 1, make_conv2d},
+      {"linear", {"units", "bias", "activation", "init"}, 1, 1, make_linear},
       {"relu", {}, 1, 1, make_simple<relu>},
       {"tanh", {}, 1, 1, make_simple<tanh>},
       {"sigmoid", {}, 1, 1, make_simple<sigmoid>},
-      {"max_pool2d", {"window", "stride", "padding"}, 1, 1, make_pool<max_pool2d>},
-      {"average_pool2d", {"window", "stride", "padding", "count_padding"}, 1, 1, make_pool<average_pool2d>},
+      {"max_pool2d", {"window", "stride", "padding"}, 1, 1, make_pool<MaxPool2d>},
+      {"average_pool2d", {"window", "stride", "padding", "count_padding"}, 1, 1, make_pool<AveragePool2d>},
       {"global_average_pool2d", {}, 1, 1, make_global_average_pool2d},
       {"flatten", {}, 1, 1, make_simple<flatten>},
       {"dropout", {"rate"}, 1, 1, make_dropout},
