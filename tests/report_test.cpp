@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <wengert/engine/context.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/ops/catalogue.hpp>
 
