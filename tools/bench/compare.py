@@ -16,6 +16,7 @@ import math
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def note(text):
 class Comparison:
     """All measured cells: {section: {cell: {system: {"rounds": [ms], ...}}}}, and why others are missing."""
 
-    def __init__(self, options):
+    def __init__(self, options, facts):
+        self.facts = facts
         self.options, self.cells, self.groups, self.missing, self.about = options, {}, {}, {}, {}
         self.variants = dict([("wengert", ""), *(text.split("=", 1) for text in options.ours)])
 
@@ -113,6 +115,13 @@ class Comparison:
                 except Failure as failure:
                     self.miss(name, f"{section} {cell}", str(failure))
                     names = [other for other in names if other != name]
+        self.save()
+
+    def save(self):
+        """What is measured so far, so that a long comparison may be cut short."""
+        if self.options.out:
+            text = json.dumps({**self.facts, "cells": self.cells, "systems": self.about, "missing": self.missing}, indent=1)
+            pathlib.Path(self.options.out).write_text(text)
 
     # ---- sections
     def training(self, section, networks, batches):
@@ -296,8 +305,9 @@ def machine():
 
 def main(arguments):
     options = options_of(arguments)
-    comparison = Comparison(options)
     facts = {"machine": machine(), "load_before": os.getloadavg()[0], "started": time.strftime("%Y-%m-%d %H:%M"), "command": sys.argv}
+    comparison = Comparison(options, facts)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("[compare] stopped before its end"))
     if pathlib.Path(options.wengert).exists():
         facts["wengert"] = subprocess.run([options.wengert, "--version"], capture_output=True, text=True).stdout.strip()
     sections = {"step": lambda: comparison.training("step", ["mnist_cnn"], options.batches),
@@ -306,8 +316,11 @@ def main(arguments):
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         sys.exit(f"[compare] wanted sections of {', '.join(sections)}; got {', '.join(unknown)}")
-    for section in options.sections:
-        sections[section]()
+    try:
+        for section in options.sections:
+            sections[section]()
+    except (KeyboardInterrupt, SystemExit) as stop:  # what was measured until then is printed all the same
+        note(str(stop) or "[compare] stopped before its end")
     facts["load_after"] = os.getloadavg()[0]
 
     cpu = facts["machine"]
@@ -324,8 +337,7 @@ def main(arguments):
         for place, reasons in where.items():
             if reasons != ["absent"]:
                 print(f"- {name}, {place}: {'; '.join(reasons)}")
-    if options.out:
-        pathlib.Path(options.out).write_text(json.dumps({**facts, "cells": comparison.cells, "systems": comparison.about, "missing": comparison.missing}, indent=1))
+    comparison.save()
 
 
 if __name__ == "__main__":
