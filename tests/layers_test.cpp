@@ -65,7 +65,9 @@ TEST_CASE("weights start uniform within the bounds of He and of Glorot") {
 }
 
 TEST_CASE("a script's init gives the weights that C++ gives") {
-  for (const auto& [word, init] : {std::pair{"he", WeightInit::he}, {"glorot", WeightInit::glorot}}) {
+  for (const auto& choice : {std::pair{"he", WeightInit::he}, {"glorot", WeightInit::glorot}}) {
+    const char* const word = choice.first;
+    const WeightInit init = choice.second;
     CAPTURE(word);
     const std::string chosen = std::string("init = \"") + word + "\" },\n";
     const Script script = parse_script("input = [1, 6, 6]\nlayers = [{ conv2d = \"c\", filters = 4, size = 3, " + chosen +

@@ -235,8 +235,10 @@ TEST_CASE("a rate group's parameters move by its factor times what they would, o
     };
     // The first prefix that fits decides; fc1 is in no group.
     const auto plain = moves({}), grouped = moves({{"conv1.bias", 3.0}, {"conv", 0.25}, {"fc2", 0.0}});
-    for (const auto& [name, factor] :
+    for (const auto& wanted :
          {std::pair("conv1.weight", 0.25), {"conv1.bias", 3.0}, {"conv2.weight", 0.25}, {"fc1.weight", 1.0}, {"fc2.weight", 0.0}}) {
+      const std::string name = wanted.first;
+      const double factor = wanted.second;
       CAPTURE(eager);
       CAPTURE(name);
       double largest = 0, furthest = 0;
