@@ -351,6 +351,8 @@ TEST_CASE("winograd is within its bound for many channels too; the errors are pr
       g.height = g.width = tiles.taps + 5, g.out_height = g.out_width = 6;
       c.x = test::random_floats(random, channels * c.image_pixels());
       c.w = test::random_floats(random, g.filters * channels * tiles.taps * tiles.taps);
+      c.y = Floats(g.filters * c.result_pixels());
+      c.gate = Floats(channels * c.image_pixels());
       check(c,
             stated_bound(c, tiles) / 1000);  // rounding errors of random signs grow as the root of the channels, the bound as their square
       const double worst = worst_error(c, run(c)), unit = std::ldexp(1.0, -24);
