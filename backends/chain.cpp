@@ -1,5 +1,6 @@
 #include <wengert/backends/chain.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -26,6 +27,8 @@ const char* name(ChainLink::Function function) {
   return "?";
 }
 
+int Chain::like() const { return static_cast<int>(std::find(operands.begin(), operands.end(), ChainOperand::each) - operands.begin()); }
+
 std::string Chain::describe() const {
   using F = ChainLink::Function;
   struct Text {
@@ -34,7 +37,7 @@ std::string Chain::describe() const {
     std::string factor() const { return sum ? "(" + text + ")" : text; }
   };
   std::vector<Text> of;  // each operand
-  for (int i = 0; i < inputs; ++i) of.push_back({fmt::format("x{}", i)});
+  for (int i = 0; i < inputs(); ++i) of.push_back({fmt::format("x{}", i)});
   for (const ChainLink& link : links) {
     const Text a = of[static_cast<std::size_t>(link.a)], b = link.b < 0 ? Text{} : of[static_cast<std::size_t>(link.b)];
     switch (link.function) {
@@ -50,6 +53,8 @@ std::string Chain::describe() const {
       }
       default: of.push_back({std::string(name(link.function)) + "(" + a.text + (b.text.empty() ? "" : ", " + b.text) + ")"});
     }
+    constexpr std::size_t longest = 200;  // a value read twice doubles the text
+    if (of.back().text.size() > longest) of.back().text = "...";
   }
   return of.back().text;
 }

@@ -22,19 +22,21 @@ inline constexpr ChainLink::Function chain_functions[] = {
     ChainLink::Function::gate};
 const char* name(ChainLink::Function function);  // of the op that it is: "relu"
 
-// The last link's result is the chain's. Inputs have its shape, or repeat: one value in all, or one a channel, (1,C,1,1) or (C,1,1).
-struct Chain {
-  int inputs = 0;
-  int like = 0;  // an input with the result's shape
-  std::vector<ChainLink> links = {};
-  std::string describe() const;  // as a formula in its inputs: "relu(x0 + x1)"
+// How an input is read while the result's elements are walked.
+enum class ChainOperand : std::uint8_t {
+  each,    // it has the result's shape
+  one,     // one value for all
+  channel  // one value a channel, (1,C,1,1) or (C,1,1)
 };
 
-// How often an input is read while the result's elements are walked.
-enum class ChainOperand : std::uint8_t { each, one, channel };
-inline ChainOperand chain_operand(const Shape& input, const Shape& result) {
-  if (input == result) return ChainOperand::each;
-  return input.elements() == 1 ? ChainOperand::one : ChainOperand::channel;
-}
+// The last link's result is the chain's.
+struct Chain {
+  std::vector<ChainOperand> operands = {};  // of each input; at least one is `each`
+  std::vector<ChainLink> links = {};
+
+  int inputs() const { return static_cast<int>(operands.size()); }
+  int like() const;              // the first input with the result's shape
+  std::string describe() const;  // as a formula in its inputs: "relu(x0 + x1)"; what gets too long is cut
+};
 
 }  // namespace wengert

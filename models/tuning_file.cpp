@@ -1,8 +1,9 @@
 #include <wengert/models/tuning_file.hpp>
 
+#include <unistd.h>
+
 #include <array>
 #include <fstream>
-#include <thread>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -33,7 +34,7 @@ std::string processor_name() {
     }
   }
   if (text.empty() && numbers.empty()) return "unknown";
-  return fmt::format("{} ({}), {} cores", text.empty() ? "processor" : text, numbers, std::max(1u, std::thread::hardware_concurrency()));
+  return fmt::format("{} ({}), {} cores", text.empty() ? "processor" : text, numbers, sysconf(_SC_NPROCESSORS_CONF));
 }
 
 Json to_json(const TuningCandidate& candidate) {

@@ -103,13 +103,15 @@ TEST_CASE("chains: a divisor for each channel spoils no padding lane that a conv
             }});
 }
 
+TEST_CASE("chains: a chunk of one image of one pixel is not taken for one value a channel") {
+  agreeing({{images("x", {4, 9, 3, 3}), weights("v", {9, 9, 3, 3}), weights("w", {9, 9, 1, 1}), weights("s", {1, 9, 1, 1})},
+            [](const Vars& in) { return Vars{conv2d(tanh(conv2d(in[0], in[1]) + in[3]), in[2])}; }});
+}
+
 TEST_CASE("chains: keeps_zero knows what may spoil a padding lane") {
   using F = ChainLink::Function;
-  const Shape x{2, 9, 3, 3}, one{};
-  const auto keeps = [&](std::vector<ChainLink> links, const Shape& second) {
-    const Shape shapes[] = {x, second};
-    return direct::keeps_zero({2, 0, std::move(links)}, shapes);
-  };
+  const auto x = ChainOperand::each, one = ChainOperand::one, channel = ChainOperand::channel;
+  const auto keeps = [&](std::vector<ChainLink> links, ChainOperand second) { return direct::keeps_zero({{x, second}, std::move(links)}); };
   CHECK(keeps({{F::multiply, 0, 1}}, one));
   CHECK(keeps({{F::sigmoid, 0}, {F::multiply, 2, 0}}, one));
   CHECK(keeps({{F::divide, 0, 1}}, one));
@@ -118,7 +120,6 @@ TEST_CASE("chains: keeps_zero knows what may spoil a padding lane") {
   CHECK_FALSE(keeps({{F::affine, 0, -1, 1.0, 0.5}}, x));
   CHECK_FALSE(keeps({{F::log, 0}, {F::multiply, 2, 0}}, x));  // -inf times 0
   CHECK(keeps({{F::gate, 1, 0}}, one));
-  const Shape channel{1, 9, 1, 1};
   CHECK(keeps({{F::add, 0, 1}}, channel));
   CHECK_FALSE(keeps({{F::divide, 0, 1}}, channel));  // 0 / 0
 }

@@ -42,7 +42,7 @@ class Run {
   void range(Index first, Index last) const {
     for (Index at = first; at < last; at += block) {
       const Index count = std::min(block, last - at);
-      int result = chain_.inputs;
+      int result = chain_.inputs();
       for (const ChainLink& link : chain_.links) {
         const bool is_last = &link == &chain_.links.back();
         run_link(link, count, operand(link.a, at), link.b < 0 ? nullptr : operand(link.b, at),
@@ -54,23 +54,22 @@ class Run {
 
   // Fills the buffers of inputs that repeat: `channels` values of each from channel `first` on, in turn.
   void repeat(ChainOperand which, Index first, Index channels, Index padded) const {
-    for (int i = 0; i < chain_.inputs; ++i) {
+    for (int i = 0; i < chain_.inputs(); ++i) {
+      if (kind(i) != which) continue;
       const View& input = inputs_[static_cast<std::size_t>(i)];
-      if (chain_operand(input.shape, out_.shape) != which) continue;
       const float* const values = input.read<float>() + first;
       float* const to = buffer(i);
       for (Index k = 0; k < block; ++k) to[k] = k % padded < channels ? values[k % padded] : 0.0f;
     }
   }
 
-  bool has(ChainOperand which) const {
-    return std::any_of(inputs_.begin(), inputs_.end(), [&](const View& input) { return chain_operand(input.shape, out_.shape) == which; });
-  }
+  bool has(ChainOperand which) const { return std::find(chain_.operands.begin(), chain_.operands.end(), which) != chain_.operands.end(); }
 
  private:
+  ChainOperand kind(int input) const { return chain_.operands[static_cast<std::size_t>(input)]; }
   float* buffer(int operand) const { return buffers_ + operand * block; }
   const float* operand(int id, Index at) const {
-    const bool each = id < chain_.inputs && chain_operand(inputs_[static_cast<std::size_t>(id)].shape, out_.shape) == ChainOperand::each;
+    const bool each = id < chain_.inputs() && kind(id) == ChainOperand::each;
     return each ? inputs_[static_cast<std::size_t>(id)].read<float>() + at : buffer(id);
   }
 
@@ -83,7 +82,7 @@ class Run {
 }  // namespace
 
 Index chain_workspace(const Chain& chain) {
-  return (chain.inputs + static_cast<Index>(chain.links.size())) * block * static_cast<Index>(sizeof(float));
+  return (chain.inputs() + static_cast<Index>(chain.links.size())) * block * static_cast<Index>(sizeof(float));
 }
 
 void chain(const Chain& chain, std::span<const View> inputs, const View& out, void* workspace) {
@@ -104,11 +103,10 @@ void chain(const Chain& chain, std::span<const View> inputs, const View& out, vo
   }
 }
 
-bool keeps_zero(const Chain& chain, std::span<const Shape> inputs) {
+bool keeps_zero(const Chain& chain) {
   enum class Lane : std::uint8_t { zero, finite, unknown };  // what a padding lane holds of each operand
   std::vector<Lane> lane;
-  const Shape& result = inputs[static_cast<std::size_t>(chain.like)];
-  for (const Shape& shape : inputs) lane.push_back(chain_operand(shape, result) == ChainOperand::one ? Lane::finite : Lane::zero);
+  for (const ChainOperand operand : chain.operands) lane.push_back(operand == ChainOperand::one ? Lane::finite : Lane::zero);
   for (const ChainLink& link : chain.links) {
     const Lane a = lane[static_cast<std::size_t>(link.a)], b = link.b < 0 ? Lane::zero : lane[static_cast<std::size_t>(link.b)];
     const Lane worse = std::max(a, b), better = std::min(a, b);
@@ -119,7 +117,7 @@ bool keeps_zero(const Chain& chain, std::span<const Shape> inputs) {
       case F::sigmoid: lane.push_back(std::max(a, Lane::finite)); break;
       case F::affine: lane.push_back(link.shift == 0.0 ? a : std::max(a, Lane::finite)); break;
       case F::sqrt: lane.push_back(a == Lane::zero ? a : Lane::unknown); break;
-      case F::divide: lane.push_back(a == Lane::zero && link.b < chain.inputs && b == Lane::finite ? a : Lane::unknown); break;
+      case F::divide: lane.push_back(a == Lane::zero && link.b < chain.inputs() && b == Lane::finite ? a : Lane::unknown); break;
       case F::multiply:
       case F::gate: lane.push_back(product()); break;
       default: lane.push_back(worse);

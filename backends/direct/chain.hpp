@@ -18,6 +18,6 @@ void chain(const Chain& chain, std::span<const View> inputs, const View& out, vo
 
 // Whether padding lanes stay zero: those of inputs with the result's shape are zero, one value a channel repeats with zeros there, and one
 // value in all may be anything.
-bool keeps_zero(const Chain& chain, std::span<const Shape> inputs);
+bool keeps_zero(const Chain& chain);
 
 }  // namespace wengert::direct

@@ -37,10 +37,10 @@ void chain(const Chain& chain, std::span<const View> inputs, const View& out) {
               pixels = out.shape.rank() > 2 ? out.shape.elements(2, out.shape.rank()) : 1;
   visit_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    std::vector<T> values(static_cast<std::size_t>(chain.inputs) + chain.links.size());
+    std::vector<T> values(inputs.size() + chain.links.size());
     for (Index i = 0; i < out.elements(); ++i) {
       for (std::size_t k = 0; k < inputs.size(); ++k) {
-        const ChainOperand operand = chain_operand(inputs[k].shape, out.shape);
+        const ChainOperand operand = chain.operands[k];
         values[k] = inputs[k].read<T>()[operand == ChainOperand::each ? i : operand == ChainOperand::one ? 0 : i / pixels % channels];
       }
       std::size_t next = inputs.size();

@@ -28,9 +28,8 @@ std::optional<F> function_of(const Step& step) {
 
 class PreparedChain final : public PreparedKernel {
  public:
-  PreparedChain(const Chain& chain, std::span<const Spec> specs, Layout layout) : workspace_(direct::chain_workspace(chain)) {
-    const Shape& result = specs[static_cast<std::size_t>(chain.like)].shape;
-    for (const Spec& spec : specs) inputs.push_back(spec.shape == result ? layout : Layout::nchw);
+  PreparedChain(const Chain& chain, Layout layout) : workspace_(direct::chain_workspace(chain)) {
+    for (const ChainOperand operand : chain.operands) inputs.push_back(operand == ChainOperand::each ? layout : Layout::nchw);
     outputs = {layout};
   }
   Index workspace() const override { return workspace_; }
@@ -50,12 +49,10 @@ Kernel direct_chain_kernel() {
   kernel.workspace = [](const OpQuery& query) { return direct::chain_workspace(query.attributes.as<Chain>()); };
   kernel.prepare = [](const PlanQuery& query) -> Preparation {
     const auto& chain = query.attributes.as<Chain>();
-    std::vector<Shape> shapes;
-    for (const Spec& spec : query.inputs) shapes.push_back(spec.shape);
     const bool blocks = std::find(query.layouts.begin(), query.layouts.end(), Layout::nhwc8) != query.layouts.end();
     constexpr Index lanes = 8;
-    const bool fits = blocks && (query.shape(chain.like)[1] % lanes == 0 || direct::keeps_zero(chain, shapes));
-    return {std::make_unique<PreparedChain>(chain, query.inputs, fits ? Layout::nhwc8 : Layout::nchw), {}};
+    const bool fits = blocks && (query.shape(chain.like())[1] % lanes == 0 || direct::keeps_zero(chain));
+    return {std::make_unique<PreparedChain>(chain, fits ? Layout::nhwc8 : Layout::nchw), {}};
   };
   return kernel;
 }
@@ -64,13 +61,12 @@ const Op& chain_op() {
   static const Op op = [] {
     Op made = make_op("elementwise_chain", "elementwise functions one after the other, in one pass over memory", 1, Op::any_number);
     made.shapes = [](const OpQuery& query) {
-      return std::vector<Spec>{query.inputs[static_cast<std::size_t>(query.attributes.as<Chain>().like)]};
+      return std::vector<Spec>{query.inputs[static_cast<std::size_t>(query.attributes.as<Chain>().like())]};
     };
     made.batch = [](const BatchQuery& query) {
       const auto& chain = query.attributes.as<Chain>();
-      const Shape& result = query.shape(chain.like);
-      for (int i = 0; i < chain.inputs; ++i) {
-        if (query.is_batched(i) != (query.shape(i) == result)) return BatchEffect::mixes(1u);
+      for (int i = 0; i < chain.inputs(); ++i) {
+        if (query.is_batched(i) != (chain.operands[static_cast<std::size_t>(i)] == ChainOperand::each)) return BatchEffect::mixes(1u);
       }
       return BatchEffect::per_image();
     };
@@ -79,11 +75,13 @@ const Op& chain_op() {
     made.samples = [] {
       using Fill = SampleInput::Fill;
       // the gradient of tanh, c (1 - y^2); a residual sum; a scaled and shifted ReLU; all functions once
-      const Chain tanh_gradient{2, 0, {{F::multiply, 1, 1}, {F::affine, 2, -1, -1.0, 1.0}, {F::multiply, 0, 3}}};
-      const Chain residual{2, 0, {{F::add, 0, 1}, {F::relu, 2}}};
-      const Chain normal{4, 0, {{F::subtract, 0, 1}, {F::multiply, 4, 2}, {F::add, 5, 3}, {F::relu, 6}}};
-      const Chain all{2,
-                      1,
+      const auto each = ChainOperand::each, one = ChainOperand::one, channel = ChainOperand::channel;
+      const Chain tanh_gradient{{each, each}, {{F::multiply, 1, 1}, {F::affine, 2, -1, -1.0, 1.0}, {F::multiply, 0, 3}}};
+      const std::vector<ChainLink> sum = {{F::add, 0, 1}, {F::relu, 2}};
+      const Chain residual{{each, each}, sum}, shifted{{each, one}, sum};
+      const std::vector<ChainLink> links = {{F::subtract, 0, 1}, {F::multiply, 4, 2}, {F::add, 5, 3}, {F::relu, 6}};
+      const Chain normal{{each, channel, channel, channel}, links}, scaled{{each, channel, one, channel}, links};
+      const Chain all{{each, each},
                       {{F::exp, 0},
                        {F::sqrt, 2},
                        {F::log, 3},
@@ -99,10 +97,10 @@ const Op& chain_op() {
       return std::vector<Sample>{
           {tanh_gradient, {images({9, 35}), images({9, 35})}},
           {residual, {images({3, 9, 7, 6}), images({3, 9, 7, 6})}},
-          {residual, {images({5, 300}), sample_value({})}},
+          {shifted, {images({5, 300}), sample_value({})}},
           {residual, {images({0, 4}), images({0, 4})}},
           {normal, {images({4, 5, 6, 7}), sample_value({1, 5, 1, 1}), sample_value({5, 1, 1}), sample_value({1, 5, 1, 1})}},
-          {normal, {images({2, 8, 20, 20}), sample_value({1, 8, 1, 1}), sample_value({}), sample_value({8, 1, 1})}},
+          {scaled, {images({2, 8, 20, 20}), sample_value({1, 8, 1, 1}), sample_value({}), sample_value({8, 1, 1})}},
           {all, {images({4, 3, 5}, Fill::positive), images({4, 3, 5}, Fill::positive)}}};
     };
     return made;
@@ -177,14 +175,18 @@ bool fuse_chain(Graph& graph, StepId s) {
       if (!is_made(id) && place(inputs, id) == static_cast<std::ptrdiff_t>(inputs.size())) inputs.push_back(id);
     }
   }
-  Chain chain{static_cast<int>(inputs.size()), -1, {}};
-  for (std::size_t i = 0; i < inputs.size() && chain.like < 0; ++i) {
-    if (graph.value(inputs[i]).spec == graph.value(result).spec) chain.like = static_cast<int>(i);
+  Chain chain;
+  for (const ValueId id :
+       inputs) {  // decided here, where shapes are those of the whole batch: a chunk of one image looks like one value a channel
+    const Shape& shape = graph.value(id).spec.shape;
+    chain.operands.push_back(shape == graph.value(result).spec.shape ? ChainOperand::each
+                             : shape.elements() == 1                 ? ChainOperand::one
+                                                                     : ChainOperand::channel);
   }
-  if (chain.like < 0 || chain.inputs >= Op::any_number) return false;
+  if (chain.like() == chain.inputs() || chain.inputs() >= Op::any_number) return false;
   for (const StepId link : steps) {
     const Step& step = graph.step(link);
-    const auto operand = [&](ValueId id) { return static_cast<int>(is_made(id) ? chain.inputs + place(made, id) : place(inputs, id)); };
+    const auto operand = [&](ValueId id) { return static_cast<int>(is_made(id) ? chain.inputs() + place(made, id) : place(inputs, id)); };
     ChainLink next{*function_of(step), operand(step.inputs[0])};
     if (step.inputs.size() > 1) next.b = operand(step.inputs[1]);
     if (next.function == F::affine) {
