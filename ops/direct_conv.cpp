@@ -164,13 +164,13 @@ std::pair<Index, Index> result_of(const direct::ConvTask& task) {
   return task.direction == direct::ConvTask::Direction::data ? std::pair(g.height, g.width) : std::pair(g.out_height, g.out_width);
 }
 
-// For 3x3 filters, tiles of 4x4 take a half to three quarters of the time of 2x2, unless they reach far over the edges.
+// Tiles of 4x4 take a half to three quarters of the time of 2x2, unless they reach far over the edges.
 Index tile_of(const direct::ConvTask& task) {
   const auto covered = [&](Index m) {
     const auto [height, width] = result_of(task);
     return (height + m - 1) / m * m * ((width + m - 1) / m * m);
   };
-  return task.geometry.kernel_height == 3 && 2 * covered(4) <= 3 * covered(2) ? 4 : 2;
+  return 2 * covered(4) <= 3 * covered(2) ? 4 : 2;
 }
 
 // From 8 channels and 8x8 results on, Winograd's kernel measured 0.4 to 1.0 times the time of the direct one; below, up to 3 times.

@@ -1,5 +1,6 @@
 // The Winograd kernels on every vector target of the machine: within their stated bound of plain loops in double; exactly where every number in
-// between is a small integer, which filters that are multiples of 24 (squared for two dimensions) bring about.
+// between is a small integer, which filters that are multiples of 24 (squared for two dimensions) bring about. F(4x4,5x5) divides by 90, and what
+// that takes to be whole no longer fits a float.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -25,8 +26,9 @@ namespace {
 struct Tiles {
   Index m, taps;
   double amplification;  // `a` of winograd.cpp
+  bool exact;            // of small integers
 };
-constexpr Tiles all_tiles[] = {{2, 5, 3326}, {2, 3, 64}, {4, 3, 2304}};
+constexpr Tiles all_tiles[] = {{2, 5, 3326, true}, {4, 5, 7531, false}, {2, 3, 64, true}, {4, 3, 2304, true}};
 
 // A task with everything it needs.
 struct Case {
@@ -272,7 +274,7 @@ void each_tile(const Body& body) {
 
 TEST_CASE("winograd is exact where everything in between is") {
   each_tile([](std::mt19937& random, const Tiles& tiles) {
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 60 && tiles.exact; ++i) {
       Case c = random_case(random, tiles, i % 3 == 2 ? Direction::data : Direction::forward, true);
       if (i % 3 == 1) c.task.pool = random_pool(random, c.task.geometry);
       check(c, 0);

@@ -2,6 +2,7 @@
 // A tile of rows x vectors of columns stays in registers over the whole inner size: load the vectors of b, broadcast each element of a.
 //   wengert bench op matmul
 #include <algorithm>
+#include <hwy/cache_control.h>
 #include <wengert/backends/direct/matmul.hpp>
 #include <wengert/backends/direct/target.hpp>
 
@@ -16,9 +17,10 @@ namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 
 constexpr int most_rows = 6;
+constexpr std::size_t cache_line = 64;
 // Vectors of columns in a tile of so many rows: rows x vectors of sums, + those of b + 1 of a, fit the registers.
 constexpr int most_vectors = 4;
-constexpr int vectors_of(Index rows) { return registers == 32 || rows <= 2 ? most_vectors : 2; }
+constexpr int vectors_of(Index rows) { return registers == 32 || rows <= 2 ? most_vectors : rows <= 4 ? 3 : 2; }
 
 // c = a b for one tile. a is stored (rows, inner), or (inner, rows) where `across`; pitches are those of what is stored.
 template <bool across, int R, int C>
@@ -46,6 +48,8 @@ template <bool across, int R>
 TileFunction pick_vectors(Index vectors) {
   if constexpr (vectors_of(R) == 4) {
     if (vectors == 4) return &tile<across, R, 4>;
+  }
+  if constexpr (vectors_of(R) >= 3) {
     if (vectors == 3) return &tile<across, R, 3>;
   }
   return vectors == 2 ? &tile<across, R, 2> : &tile<across, R, 1>;
@@ -78,11 +82,12 @@ HWY_INLINE void copy(const float* HWY_RESTRICT from, std::size_t count, float* H
 }
 
 const auto nothing_more = [](Index, Index, std::size_t, const float*) {};
+const auto nothing_before = [](Index, Index, std::size_t) {};
 
-// Writes c and hands each piece of a row of it to finish(row, column, count, values), values in c or in a buffer. Strips of columns outside, so that a
-// strip of b stays in L1.
-template <bool across, class Finish>
-HWY_INLINE void product(const Product& p, const Finish& finish) {
+// Writes c and hands each piece of a row of it to finish(row, column, count, values), values in c or in a buffer; told to start(row, column, count)
+// while it is still to be computed. Strips of columns outside, so that a strip of b stays in L1.
+template <bool across, class Start, class Finish>
+HWY_INLINE void product(const Product& p, const Start& start, const Finish& finish) {
   alignas(64) float buffer[most_rows * most_vectors * lanes];
   const Index bands = (p.rows + most_rows - 1) / most_rows;
   const int widest = vectors_of(bands ? (p.rows + bands - 1) / bands : 0);
@@ -97,6 +102,7 @@ HWY_INLINE void product(const Product& p, const Finish& finish) {
       const bool in_place = c && count == pitch;
       float* to = in_place ? c : buffer;
       const Index to_pitch = in_place ? p.columns : pitch;
+      for (Index r = 0; r < high; ++r) start(row + r, column, static_cast<std::size_t>(count));
       pick<across>(high, wide)(p.inner, a, p.a_pitch, p.b + column, p.columns, to, to_pitch);
       for (Index r = 0; r < high; ++r) {
         finish(row + r, column, static_cast<std::size_t>(count), to + r * to_pitch);
@@ -108,8 +114,8 @@ HWY_INLINE void product(const Product& p, const Finish& finish) {
 
 void data(const Linear& size, const float* y, const float* w, const float* gate, float* x) {
   const Product p{size.rows, size.out, size.in, y, size.out, w, x};
-  if (!gate) return product<false>(p, nothing_more);
-  product<false>(p, [&](Index row, Index column, std::size_t count, float* values) HWY_ATTR {
+  if (!gate) return product<false>(p, nothing_before, nothing_more);
+  product<false>(p, nothing_before, [&](Index row, Index column, std::size_t count, float* values) HWY_ATTR {
     const float* beside = gate + row * size.in + column;
     for (std::size_t i = 0; i < count; i += lanes) {  // of a whole strip, or of the buffer
       const auto closed = hn::Le(hn::LoadU(D(), beside + i), hn::Zero(D()));
@@ -127,7 +133,7 @@ void column_sums(const Linear& size, const float* y, Index first, Index last, fl
 }
 
 void weight(const Linear& size, const float* x, const float* y, Index first, Index last, float* w, float* bias) {
-  product<true>({last - first, size.rows, size.in, y + first, size.out, x, w + first * size.in}, nothing_more);
+  product<true>({last - first, size.rows, size.in, y + first, size.out, x, w + first * size.in}, nothing_before, nothing_more);
   if (bias) column_sums(size, y, first, last, bias);
 }
 
@@ -135,9 +141,16 @@ void weight_adam(const Linear& size, const AdamStep& step, const float* x, const
                  float* v) {
   const AdamConstants constants = adam_constants(step);
   const Product gradient{last - first, size.rows, size.in, y + first, size.out, x, nullptr};
-  product<true>(gradient, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
-    const Index at = (first + row) * size.in + column;
-    adam_run(constants, count, values, w + at, m + at, v + at);
+  const auto at = [&](Index row, Index column) { return (first + row) * size.in + column; };
+  // The parameters and moments of a layer lie beyond L2, in pieces too short for the processor to foresee: fetched while their gradient is computed.
+  const auto fetch = [&](Index row, Index column, std::size_t count) {
+    for (const float* from : {w + at(row, column), m + at(row, column), v + at(row, column)}) {
+      for (std::size_t i = 0; i < count; i += cache_line / sizeof(float)) hwy::Prefetch(from + i);
+      hwy::Prefetch(from + count - 1);
+    }
+  };
+  product<true>(gradient, fetch, [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
+    adam_run(constants, count, values, w + at(row, column), m + at(row, column), v + at(row, column));
   });
 }
 
@@ -146,10 +159,11 @@ void multiply(Index rows, Index inner, Index columns, bool transpose_a, bool tra
   const auto turn = [&](Index row, Index column, std::size_t count, const float* values) HWY_ATTR {
     for (std::size_t i = 0; i < count; ++i) c[(column + static_cast<Index>(i)) * columns + row] = values[i];
   };
-  if (!transpose_b && !transpose_a) product<false>({rows, inner, columns, a, inner, b, c}, nothing_more);
-  else if (!transpose_b) product<true>({rows, inner, columns, a, rows, b, c}, nothing_more);
+  if (!transpose_b && !transpose_a) product<false>({rows, inner, columns, a, inner, b, c}, nothing_before, nothing_more);
+  else if (!transpose_b) product<true>({rows, inner, columns, a, rows, b, c}, nothing_before, nothing_more);
   else if (transpose_a)
-    product<false>({columns, inner, rows, b, inner, a, nullptr}, turn);  // c^T = b a: neither can be read along its rows for c
+    product<false>({columns, inner, rows, b, inner, a, nullptr}, nothing_before,
+                   turn);  // c^T = b a: neither can be read along its rows for c
   else linear_forward({rows, inner, columns}, a, b, nullptr, false, c);
 }
 

@@ -4,7 +4,7 @@
 //   wengert bench conv --kernel winograd
 //
 // Rounding. With u = 2^-24 and C channels of x (data: filters), each result is within
-//   a (C + 32) C u max|x| max|w|,   a = 64 for F(2x2,3x3), 2304 for F(4x4,3x3), 3326 for F(2x2,5x5),
+//   a (C + 32) C u max|x| max|w|,   a = 64 for F(2x2,3x3), 2304 for F(4x4,3x3), 3326 for F(2x2,5x5), 7531 for F(4x4,5x5),
 // a = (the largest row sum of |A'|(|G|1 * |B'|1))^2, of the sum over C channels of products in exact arithmetic, plus the bias's. What is not
 // finite in an input tile comes out as NaN in all outputs that it reaches, and may in others of the tile.
 #include <wengert/backends/direct/conv.hpp>
@@ -24,7 +24,7 @@
 namespace wengert::direct {
 namespace {
 
-constexpr Index most_points = 6;
+constexpr Index most_points = 8;
 
 // The gradient of x is the convolution of y with as many zeros around it as the filters have taps beyond the padding.
 ConvGeometry as_forward(const ConvTask& task) {
@@ -38,8 +38,9 @@ ConvGeometry as_forward(const ConvTask& task) {
   return g;
 }
 
-bool covers_tiles(const std::optional<PoolGeometry>& pool) {
-  if (!pool || pool->pad_top != 0 || pool->pad_left != 0) return false;
+// Whether the windows of a pool fill tiles of m x m.
+bool covers_tiles(const std::optional<PoolGeometry>& pool, Index m) {
+  if (!pool || pool->pad_top != 0 || pool->pad_left != 0 || pool->out_height * 2 % m != 0 || pool->out_width * 2 % m != 0) return false;
   return pool->window_height == 2 && pool->window_width == 2 && pool->stride_height == 2 && pool->stride_width == 2;
 }
 
@@ -54,9 +55,9 @@ class WinogradConv final : public Conv {
         steps_(winograd_steps(m, g_.kernel_height)),
         rows_(row_functions()),
         name_(target()) {
-    pools_tiles_ = m == 2 && covers_tiles(task.pool);
-    tile_rows_ = pools_tiles_ ? task.pool->out_height : (g_.out_height + m - 1) / m;
-    tiles_ = pools_tiles_ ? task.pool->out_width : (g_.out_width + m - 1) / m;
+    pools_tiles_ = covers_tiles(task.pool, m);
+    tile_rows_ = pools_tiles_ ? task.pool->out_height * 2 / m : (g_.out_height + m - 1) / m;
+    tiles_ = pools_tiles_ ? task.pool->out_width * 2 / m : (g_.out_width + m - 1) / m;
     floats_ = tiles_ * plane_channels;
     row_pixels_ = tiles_ * m + g_.kernel_width - 1;
     marks_pitch_ = (row_pixels_ + 31) / 16 * 16;
@@ -71,7 +72,7 @@ class WinogradConv final : public Conv {
 
   std::string describe() const override {
     return fmt::format("{}, F({}x{},{}x{}){}{}", name_, m_, m_, g_.kernel_height, g_.kernel_width,
-                       pools_tiles_ ? ", a pool window a tile" : "", copies_ ? ", input copied" : "");
+                       pools_tiles_ ? ", pool windows in a tile" : "", copies_ ? ", input copied" : "");
   }
   Index packed_floats() const override { return points_ * points_ * planes_of(g_.channels) * 8 * planes_of(g_.filters) * 8; }
   void pack(const float* w, float* packed) const override { steps_.pack(w, g_.channels, g_.filters, data_, packed); }
@@ -206,7 +207,8 @@ class WinogradConv final : public Conv {
   void pool_tiles(const float* space, Index tile_row, float* out, std::int32_t* positions) const {
     for (Index p = 0; p < planes_of(g_.filters); ++p) {
       WinogradFinish f = way_out(space, p);
-      const Index to = (p * tile_rows_ + tile_row) * tiles_ * plane_channels;
+      const Index to = (p * tile_rows_ + tile_row) * (m_ / 2) * (floats_ * m_ / 2);
+      f.pitch = floats_ * m_ / 2;
       f.out = out + to;
       f.positions = positions != nullptr ? positions + to : nullptr;
       f.row = tile_row * m_, f.width = g_.out_width;
@@ -273,8 +275,7 @@ std::string refuse_winograd(const ConvTask& task, Index m) {
   if (g.stride_height != 1 || g.stride_width != 1) return fmt::format("it takes stride 1x1, not {}x{}", g.stride_height, g.stride_width);
   if (g.dilation_height != 1 || g.dilation_width != 1)
     return fmt::format("it takes dilation 1x1, not {}x{}", g.dilation_height, g.dilation_width);
-  const bool known =
-      g.kernel_height == g.kernel_width && ((g.kernel_height == 3 && (m == 2 || m == 4)) || (g.kernel_height == 5 && m == 2));
+  const bool known = g.kernel_height == g.kernel_width && (g.kernel_height == 3 || g.kernel_height == 5) && (m == 2 || m == 4);
   if (!known) return fmt::format("it has no tiles of {}x{} for filters of {}x{}", m, m, g.kernel_height, g.kernel_width);
   if (task.direction == Direction::data && std::max(g.pad_top, g.pad_left) >= g.kernel_height)
     return "the padding is wider than a filter without its last tap";

@@ -31,7 +31,7 @@ void transform(const float* in, Index floats, float* out, Index pitch) {
   }
 }
 
-// For the n points of a column: out (tile, filter) = v (tile, channel) x w (channel, filter), `tiles` of them.
+// For the n points of a column: out (tile, filter) = v (tile, channel) x w (channel, filter), `tiles` of them; n is even.
 struct Product {
   Index points, planes, floats;
   const float* v;  // (points, planes, floats)
@@ -39,37 +39,45 @@ struct Product {
   float* out;  // (points, floats)
 };
 
-template <int tiles>
+// `at_once` points, so that also of few tiles there are enough sums under way.
+template <int tiles, int at_once>
 void multiply(const Product& product) {
   const D d;
-  constexpr int vectors = 8 / width;
-  const Index planes = product.planes, floats = product.floats;
+  constexpr int vectors = 8 / width, sums = tiles * vectors;
+  const Index planes = product.planes, floats = product.floats, next_v = planes * floats, next_w = planes * 64;
   const float* w = product.w;
   const float* v = product.v;
   float* out = product.out;
-  for (Index point = product.points; point > 0; --point) {
-    V sum[tiles * vectors];
+  for (Index point = product.points; point > 0; point -= at_once) {
+    V sum[at_once * sums];
     UNROLL
-    for (int i = 0; i < tiles * vectors; ++i) sum[i] = hn::Zero(d);
+    for (int i = 0; i < at_once * sums; ++i) sum[i] = hn::Zero(d);
     for (Index p = 0; p < planes; ++p) {
       UNROLL
       for (int c = 0; c < 8; ++c) {
-        V k[vectors];
         UNROLL
-        for (int b = 0; b < vectors; ++b) k[b] = hn::LoadU(d, w + b * width);
-        w += 8;
-        UNROLL
-        for (int t = 0; t < tiles; ++t) {
-          const V q = hn::Set(d, v[t * 8 + c]);
+        for (int a = 0; a < at_once; ++a) {
+          V k[vectors];
           UNROLL
-          for (int b = 0; b < vectors; ++b) sum[t * vectors + b] = hn::MulAdd(q, k[b], sum[t * vectors + b]);
+          for (int b = 0; b < vectors; ++b) k[b] = hn::LoadU(d, w + a * next_w + b * width);
+          UNROLL
+          for (int t = 0; t < tiles; ++t) {
+            const V q = hn::Set(d, v[a * next_v + t * 8 + c]);
+            UNROLL
+            for (int b = 0; b < vectors; ++b) sum[a * sums + t * vectors + b] = hn::MulAdd(q, k[b], sum[a * sums + t * vectors + b]);
+          }
         }
+        w += 8;
       }
       v += floats;
     }
+    w += (at_once - 1) * next_w, v += (at_once - 1) * next_v;
     UNROLL
-    for (int i = 0; i < tiles * vectors; ++i) hn::StoreU(sum[i], d, out + i * width);
-    out += floats;
+    for (int a = 0; a < at_once; ++a) {
+      UNROLL
+      for (int i = 0; i < sums; ++i) hn::StoreU(sum[a * sums + i], d, out + i * width);
+      out += floats;
+    }
   }
 }
 
@@ -77,7 +85,7 @@ using Multiply = void (*)(const Product&);
 constexpr int most_tiles = registers == 32 ? (width == 4 ? 10 : 14) : (width == 4 ? 6 : 12);
 template <int tiles = most_tiles>
 Multiply pick(Index wanted) {
-  if (wanted == tiles) return &multiply<tiles>;
+  if (wanted == tiles) return &multiply < tiles, 2 * tiles <= most_tiles ? 2 : 1 > ;
   if constexpr (tiles > 1) return pick<tiles - 1>(wanted);
   else return nullptr;
 }
@@ -144,37 +152,42 @@ void finish(const WinogradFinish& f) {
     }
 }
 
-template <int taps>
+template <int m, int taps>
 void pool(const WinogradFinish& f) {
-  constexpr int m = 2, n = m + taps - 1;
+  constexpr int n = m + taps - 1;
   const D d;
   const hn::RebindToSigned<D> di;
   const V floor = hn::Set(d, f.floor);
-  for (Index at = 0; at < f.floats; at += width) {
-    const V bias = hn::LoadU(d, f.bias + at % 8), mask = hn::LoadU(d, f.mask + at % 8);
-    V y[2][2];
-    UNROLL
-    for (int i = 0; i < 2; ++i) {
-      V s[n];
+  for (int i = 0; i < m; i += 2)  // rows, two by two
+    for (Index at = 0; at < f.floats; at += width) {
+      const V bias = hn::LoadU(d, f.bias + at % 8), mask = hn::LoadU(d, f.mask + at % 8);
+      V y[2][m];
       UNROLL
-      for (int p = 0; p < n; ++p) s[p] = hn::LoadU(d, f.in + (p * m + i) * f.floats + at);
-      transform_output(s, y[i]);
+      for (int row = 0; row < 2; ++row) {
+        V s[n];
+        UNROLL
+        for (int p = 0; p < n; ++p) s[p] = hn::LoadU(d, f.in + (p * m + i + row) * f.floats + at);
+        transform_output(s, y[row]);
+      }
+      UNROLL
+      for (int j = 0; j < m; j += 2) {
+        const Index column = at / 8 * m + j, to = i / 2 * f.pitch + column / 2 * 8 + at % 8;
+        const float* const keep = f.keep + i * f.keep_pitch + column;
+        V best = biased(y[0][j], keep, bias);
+        const auto first = hn::Set(di, static_cast<std::int32_t>((f.row + i) * f.width + column));
+        auto where = first;
+        UNROLL
+        for (int k = 1; k < 4; ++k) {
+          const V value = biased(y[k / 2][j + k % 2], keep + k / 2 * f.keep_pitch + k % 2, bias);
+          const auto takes = hn::AndNot(hn::Le(value, best), hn::Eq(best, best));  // the first NaN, once there is one
+          best = hn::IfThenElse(takes, value, best);
+          where = hn::IfThenElse(hn::RebindMask(di, takes), hn::Add(first, hn::Set(di, static_cast<std::int32_t>(k / 2 * f.width + k % 2))),
+                                 where);
+        }
+        hn::StoreU(hn::And(hn::Max(floor, best), mask), d, f.out + to);
+        if (f.positions != nullptr) hn::StoreU(where, di, f.positions + to);
+      }
     }
-    const float* const keep = f.keep + at / 8 * 2;
-    V best = biased(y[0][0], keep, bias);
-    const auto first = hn::Set(di, static_cast<std::int32_t>(f.row * f.width + at / 8 * 2));
-    auto where = first;
-    UNROLL
-    for (int i = 1; i < 4; ++i) {
-      const V value = biased(y[i / 2][i % 2], keep + i / 2 * f.keep_pitch + i % 2, bias);
-      const auto takes = hn::AndNot(hn::Le(value, best), hn::Eq(best, best));  // the first NaN, once there is one
-      best = hn::IfThenElse(takes, value, best);
-      where =
-          hn::IfThenElse(hn::RebindMask(di, takes), hn::Add(first, hn::Set(di, static_cast<std::int32_t>(i / 2 * f.width + i % 2))), where);
-    }
-    hn::StoreU(hn::And(hn::Max(floor, best), mask), d, f.out + at);
-    if (f.positions != nullptr) hn::StoreU(where, di, f.positions + at);
-  }
 }
 
 template <int m, int taps>
@@ -216,11 +229,9 @@ void pack(const float* w, Index channels, Index filters, bool data, float* packe
 
 template <int m, int taps>
 constexpr WinogradSteps steps_of() {
-  WinogradSteps made{&pack<m, taps>, &transform<m, taps>, &row<m, taps>, &mark_row<taps>, &keep_rows<m, taps>, &finish<m, taps>, nullptr};
-  if constexpr (m == 2) made.pool = &pool<taps>;
-  return made;
+  return {&pack<m, taps>, &transform<m, taps>, &row<m, taps>, &mark_row<taps>, &keep_rows<m, taps>, &finish<m, taps>, &pool<m, taps>};
 }
-constexpr WinogradSteps steps[] = {steps_of<2, 3>(), steps_of<4, 3>(), steps_of<2, 5>()};
+constexpr WinogradSteps steps[] = {steps_of<2, 3>(), steps_of<4, 3>(), steps_of<2, 5>(), steps_of<4, 5>()};
 constexpr const WinogradSteps* all_steps = steps;
 
 }  // namespace
@@ -234,7 +245,7 @@ namespace wengert::direct {
 
 WinogradSteps winograd_steps(Index m, Index taps) {
   static constexpr const WinogradSteps* each[] = WENGERT_EACH_TARGET(winograd::all_steps);
-  return each[target_index()][taps == 5 ? 2 : m == 4 ? 1 : 0];
+  return each[target_index()][(taps == 5 ? 2 : 0) + (m == 4 ? 1 : 0)];
 }
 
 }  // namespace wengert::direct

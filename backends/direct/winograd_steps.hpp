@@ -27,7 +27,7 @@ struct WinogradFinish {
   const float* keep;  // m rows of m * tiles windows, `keep_pitch` apart: 1, or 0 where a window holds only zeros
   Index keep_pitch;
   float floor;  // 0 for ReLU, else -infinity
-  float* out;   // m rows of m * tiles pixels, `pitch` floats apart; of a pool (m = 2): a row with a pixel for each tile
+  float* out;   // m rows of m * tiles pixels, `pitch` floats apart; of a pool half as many of both
   Index pitch;
   std::int32_t* positions;  // of a pool, or null
   Index row, width;         // of a pool: the first row and the width of what it pools
@@ -55,9 +55,9 @@ struct WinogradSteps {
   // `keep` of a WinogradFinish, from the marks of n rows.
   void (*keep)(const std::uint8_t* const* rows, Index windows, float* keep, Index pitch);
   void (*finish)(const WinogradFinish& finish);
-  void (*pool)(const WinogradFinish& finish);  // m = 2: maxima of the tiles
+  void (*pool)(const WinogradFinish& finish);  // maxima of 2x2 results
 };
-// For tiles of m and filters of r taps: (2,3), (4,3) or (2,5).
+// For tiles of m and filters of r taps: m 2 or 4, r 3 or 5.
 WinogradSteps winograd_steps(Index m, Index taps);
 
 }  // namespace wengert::direct

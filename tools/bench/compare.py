@@ -201,11 +201,10 @@ class Comparison:
                     def ask(system):
                         if isinstance(system, Ours):
                             *sizes, stride, padding, groups = shape.split(",")
-                            alone = ["--alone"] if "--alone" in system.help("bench", "conv") else []
-                            answer = system.bench("conv", "--kernel", "auto", "--shape", ",".join(sizes), "--stride", stride, "--padding", padding, "--groups",
-                                                  groups, "--direction", direction, "--rounds", o.steps, *alone)
-                            ours = [row for row in answer["results"] if row["kernel"] != "naive"][0]
-                            return ours["ms"], {"settings": ours["kernel"]}
+                            answer = system.bench("conv", "--planned", "--kernel", "auto", "--shape", ",".join(sizes), "--stride", stride, "--padding", padding,
+                                                  "--groups", groups, "--direction", direction, "--rounds", o.steps)
+                            ours = answer["results"][0]
+                            return ours["ms"], {"settings": f"{ours['kernel']}: {ours['tiles']}"}
                         answer = system.ask("conv", shape, direction, o.steps)
                         return statistics.median(answer["ms"]), {"settings": answer["kernel"]}
 

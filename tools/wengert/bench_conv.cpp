@@ -17,6 +17,8 @@
 #include "command.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "planned_conv.hpp"
+#include "trial.hpp"
 
 namespace wengert::command {
 
@@ -30,7 +32,7 @@ struct ConvArguments {
   std::string padding = "valid", direction = "forward", dtype = "f32";
   Index groups = 1;
   int threads = 1, rounds = 0;
-  bool alone = false, as_json = false;
+  bool alone = false, planned = false, as_json = false;
 };
 
 Extent2d extent(const std::vector<Index>& sizes, const char* option) {
@@ -86,6 +88,11 @@ struct Convolution {
     y = Var(random(2, {batch, geometry.filters, geometry.out_height, geometry.out_width}), true);
   }
 
+  std::vector<Tensor> inputs() const {
+    if (direction == "data") return {y.value(), w.value()};
+    if (direction == "weight") return {x.value(), y.value()};
+    return {x.value(), w.value()};
+  }
   const char* op() const { return direction == "data" ? "conv2d_data" : direction == "weight" ? "conv2d_weight" : "conv2d"; }
   Var operator()() const {
     if (direction == "data") return conv2d_data(y, w, geometry);
@@ -98,6 +105,7 @@ struct Row {
   std::string kernel;
   int threads;
   Timing time = {};
+  std::string tiles = {};  // what a planned kernel says of itself
 };
 
 void run_on(const Convolution& convolution, const std::string& kernel, const std::shared_ptr<Executor>& executor) {
@@ -146,6 +154,47 @@ std::vector<Row> measure(const Convolution& convolution, const ConvArguments& ar
   return rows;
 }
 
+// As a plan would: of several kernels (auto, or NAME,auto) the first that takes the convolution.
+std::vector<Row> measure_planned(const Convolution& convolution, const ConvArguments& arguments) {
+  const Catalogue catalogue = builtin_catalogue();
+  const Op& op = catalogue.at(convolution.op());
+  std::vector<std::string> backends;
+  for (const Kernel& kernel : op.kernels) backends.push_back(kernel.backend);
+  const std::shared_ptr<Executor> executor = tbb_executor(arguments.threads);
+  const NoRecording no_recording;
+  const std::vector<Tensor> eager = {convolution().value()};
+  std::vector<Row> rows;
+  std::vector<std::unique_ptr<PlannedConv>> ready;
+  const auto add = [&](const Kernel& kernel) {
+    auto made = std::make_unique<PlannedConv>(op, ConvAttributes{convolution.geometry}, kernel, convolution.inputs());
+    if (!made->refusal().empty()) {
+      note(fmt::format("left out: [{}] kernel {} refuses: {}", op.name, kernel.backend, made->refusal()));
+      return false;
+    }
+    made->run(*executor);
+    constexpr double bound = 1e-4;
+    if (const double error = error_between({made->result()}, eager); !(error <= bound))
+      fail(fmt::format("[bench conv] planned {} differs from the eager result by {:.1e} of its largest value", kernel.backend, error));
+    rows.push_back({kernel.backend, executor->workers(), {}, made->describe()});
+    ready.push_back(std::move(made));
+    return true;
+  };
+  for (const std::string& text : arguments.kernels.empty() ? backends : arguments.kernels) {
+    want_kernel(op.name, backends, text);
+    const KernelChoice choice = KernelChoice::parse(text);
+    const bool any = choice.backend.empty();
+    bool found = false;
+    for (const Kernel& kernel : op.kernels) found = found || (kernel.backend == choice.backend && add(kernel));
+    for (auto kernel = op.kernels.rbegin(); kernel != op.kernels.rend() && !found && (any || choice.fall_back); ++kernel)
+      found = add(*kernel);
+  }
+  std::vector<std::function<void()>> candidates;
+  for (const auto& conv : ready) candidates.push_back([&conv = *conv, &executor = *executor] { conv.run(executor); });
+  const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].time = times[i];
+  return rows;
+}
+
 void print_rows(const Convolution& convolution, const std::vector<Row>& rows, const ConvArguments& arguments) {
   const double flops = convolution.geometry.flops(convolution.batch), naive = arguments.alone ? 0 : rows.front().time.median;
   if (arguments.as_json) {
@@ -156,6 +205,7 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
                          {"ms", row.time.median * 1e3},
                          {"least_ms", row.time.least * 1e3},
                          {"gflops", flops / row.time.median * 1e-9}});
+      if (arguments.planned) results.back()["tiles"] = row.tiles;
       if (!arguments.alone) results.back()["ratio_to_naive"] = naive / row.time.median;
     }
     print_line(Json{
@@ -172,11 +222,13 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
   }
   print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP; OpenBLAS for {}", convolution.op(), arguments.dtype, convolution.batch,
                          convolution.geometry.describe(), flops * 1e-6, blas::core_name()));
-  Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", "times naive"}, {1, 2, 3, 4, 5});
+  Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", arguments.planned ? "" : "times naive"}, {1, 2, 3, 4, 5});
   for (const Row& row : rows) {
     table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
                fmt::format("{:.2f}", flops / row.time.median * 1e-9),
-               arguments.alone ? "-" : fmt::format("{:.2f}", naive / row.time.median)});
+               arguments.planned ? row.tiles
+               : arguments.alone ? "-"
+                                 : fmt::format("{:.2f}", naive / row.time.median)});
   }
   print_line(table.text());
 }
@@ -206,13 +258,16 @@ void add_bench_conv(CLI::App& bench, int& status) {
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
       ->check(whole_number(1));
+  sub->add_flag("--planned", arguments->planned,
+                "As plans run it: blocks of 8 channels, weights packed beforehand; no naive kernel to compare with");
   sub->add_flag("--alone", arguments->alone, "Without the naive kernel to compare with, which takes most of the time");
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(
       "Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {
     const Convolution convolution(*arguments);
-    print_rows(convolution, measure(convolution, *arguments), *arguments);
+    if (arguments->planned) arguments->alone = true;
+    print_rows(convolution, arguments->planned ? measure_planned(convolution, *arguments) : measure(convolution, *arguments), *arguments);
     status = success;
   });
 }
