@@ -16,7 +16,7 @@ void to_blocks(const RowFunctions& rows, Index channels, Index pixels, const flo
 
 void from_blocks(const RowFunctions& rows, Index channels, Index pixels, const float* in, float* out) {
   for (Index p = 0; p < planes_of(channels); ++p)
-    rows.to_planes(pixels, std::min(plane_channels, channels - p * plane_channels), in + p * plane_channels * pixels,
+    rows.to_planes(pixels, std::min(plane_channels, channels - p * plane_channels), plane_channels, in + p * plane_channels * pixels,
                    out + p * plane_channels * pixels);
 }
 

@@ -15,29 +15,31 @@ constexpr Index overread = 64;  // behind the last plane
 void TileInput::fit(Index padded_rows, Index padded_columns) {
   row_pairs = row_pairs && planar;
   pixel = row_pairs ? 2 : planar ? 1 : plane_channels;
-  copied = row_pairs || stride_width > 1 || top > 0 || left > 0 || padded_rows > height || padded_columns > width;
+  bordered = row_pairs || top > 0 || left > 0 || padded_rows > height || padded_columns > width;
+  copied = bordered || stride_width > 1;
   rows = copied ? std::max(padded_rows, 1L) : height;
   columns = copied ? (std::max(padded_columns, 1L) + stride_width - 1) / stride_width : width;
-  pitch = stride_width * columns * pixel;
+  pitch = column_phases * columns * pixel;
   plane = rows * pitch + (copied ? slack : 0);
 }
 
 Index TileInput::buffer_floats() const { return copied ? planes() * plane + overread : 0; }
 
 void TileInput::clear(float* buffer) const {
-  if (copied) std::memset(buffer, 0, static_cast<std::size_t>(buffer_floats()) * sizeof(float));
+  if (bordered) std::memset(buffer, 0, static_cast<std::size_t>(buffer_floats()) * sizeof(float));
 }
 
 void TileInput::gather(const float* image, float* buffer, Index first_row, Index last_row) const {
   const Index floats = planar ? 1 : plane_channels;
   for (Index p = 0; p < planes(); ++p)
     for (Index row = first_row; row < last_row; ++row) {
+      if (row % stride_height >= row_phases) continue;
       const Index y = row - top, below = y + stride_height;
       const auto row_at = [&](Index h) { return h >= 0 && h < height ? image + (p * height + h) * width * floats : nullptr; };
       const float* const from = row_at(y);
       const float* const other = row_pairs ? row_at(below) : nullptr;
       if (from == nullptr && other == nullptr) continue;
-      for (Index phase = 0; phase < stride_width; ++phase) {
+      for (Index phase = 0; phase < column_phases; ++phase) {
         const Index first = std::max<Index>(0, (left - phase + stride_width - 1) / stride_width);
         const Index last = std::min(columns, (left + width - phase + stride_width - 1) / stride_width);
         if (last <= first) continue;
@@ -81,8 +83,10 @@ TileInput input_of(const ConvGeometry& g, bool planar, bool phases) {
   TileInput in;
   in.channels = g.channels, in.height = g.height, in.width = g.width, in.planar = planar;
   in.top = g.pad_top, in.left = g.pad_left;
+  const auto used = [](Index taps, Index dilation, Index stride) { return dilation == 1 ? std::min(taps, stride) : stride; };
   in.stride_height = g.stride_height;
-  if (phases) in.stride_width = g.stride_width;
+  in.row_phases = used(g.kernel_height, g.dilation_height, g.stride_height);
+  if (phases) in.stride_width = g.stride_width, in.column_phases = used(g.kernel_width, g.dilation_width, g.stride_width);
   in.fit((g.out_height - 1) * g.stride_height + (g.kernel_height - 1) * g.dilation_height + 1,
          (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1);
   return in;

@@ -91,7 +91,7 @@ std::vector<FilterGroup> group_filters(const TileSet& set, const TilePass& pass,
     add(0, 1, LaneUse::row_pairs);
     return groups;
   }
-  const bool two = padded >= 2 * lanes && cost_of(set, pass, lowered.in, widths, 2) < 1.8 * cost_of(set, pass, lowered.in, widths, 1);
+  const bool two = padded >= 2 * lanes && cost_of(set, pass, lowered.in, widths, 2) < 1.95 * cost_of(set, pass, lowered.in, widths, 1);
   for (; two && padded - first >= 2 * lanes; first += 2 * lanes) add(first, 2, LaneUse::plain);
   for (; padded - first >= lanes; first += lanes) add(first, 1, LaneUse::plain);
   if (first < padded) {  // 8 filters for 16 lanes

@@ -22,7 +22,8 @@ struct TileInput {
   Index channels = 0, height = 0, width = 0;
   bool planar = false, row_pairs = false;
   Index stride_height = 1, stride_width = 1, top = 0, left = 0;
-  bool copied = false;
+  Index row_phases = 1, column_phases = 1;  // of the strides' phases the first so many are read
+  bool copied = false, bordered = false;
   Index pixel = plane_channels;  // floats between the neighbours in a row
   Index rows = 0, columns = 0;   // of the copy; columns of one phase
   Index pitch = 0, plane = 0;    // floats between rows and between planes
@@ -34,7 +35,7 @@ struct TileInput {
   Index buffer_floats() const;  // 0 where the image is read in place
   // Where (row, column) of the padded input lies in a plane.
   Index at(Index row, Index column) const { return row * pitch + (column % stride_width * columns + column / stride_width) * pixel; }
-  void clear(float* buffer) const;  // borders are never written again
+  void clear(float* buffer) const;  // the borders, which are never written again
   void gather(const float* image, float* buffer, Index first_row, Index last_row) const;
   void scatter(const float* buffer, float* image) const;  // the inside of the buffer back (blocks, without phases)
 };

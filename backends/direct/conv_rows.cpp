@@ -85,20 +85,20 @@ HWY_INLINE void transpose(V4 (&v)[4]) {
   v[0] = low(a, c), v[1] = high(a, c), v[2] = low(b, e), v[3] = high(b, e);
 }
 
-void to_planes(Index pixels, Index channels, const float* in, float* out) {
+void to_planes(Index pixels, Index channels, Index pixel, const float* in, float* out) {
   Index i = 0;
   for (; i + 4 <= pixels; i += 4)
     for (Index half = 0; half < channels; half += 4) {
       V4 v[4];
       UNROLL
-      for (int k = 0; k < 4; ++k) v[k] = hn::LoadU(D4(), in + (i + k) * 8 + half);
+      for (int k = 0; k < 4; ++k) v[k] = hn::LoadU(D4(), in + (i + k) * pixel + half);
       transpose(v);
       UNROLL
       for (int k = 0; k < 4; ++k)
         if (half + k < channels) hn::StoreU(v[k], D4(), out + (half + k) * pixels + i);
     }
   for (; i < pixels; ++i)
-    for (Index c = 0; c < channels; ++c) std::memcpy(out + c * pixels + i, in + i * 8 + c, sizeof(float));
+    for (Index c = 0; c < channels; ++c) std::memcpy(out + c * pixels + i, in + i * pixel + c, sizeof(float));
 }
 
 void from_planes(Index pixels, Index channels, const float* in, float* out) {

@@ -281,23 +281,18 @@ class WeightConv final : public Conv {
 
   void finish(const float* partial, float* w, float* bias) const override {
     const ConvGeometry& g = task_.geometry;
-    const Index lanes = functions_.lanes, per_plane = planar_ ? 1 : plane_channels;
-    for (Index filter = 0; filter < g.filters; ++filter) {
-      const Index group = filter / lanes;
-      const LaneUse use = groups_[static_cast<std::size_t>(group)].use;
-      const Index lane = (filter - group * lanes) * (use == LaneUse::plain ? 1 : 2);
-      for (Index c = 0; c < g.channels; ++c) {
-        const Index unit = use == LaneUse::channel_pairs ? c % per_plane / 2 : c % per_plane,
-                    parity = use == LaneUse::channel_pairs ? c % 2 : 0;
-        const float* const from = partial + group_at(group, c / per_plane) + unit * taps_ * lanes + lane + parity;
-        float* const to = w + (filter * g.channels + c) * taps_;
-        for (Index t = 0; t < taps_; ++t) {
-          const float* const sum = from + tap_at_[static_cast<std::size_t>(t)] * lanes;
-          to[t] = use == LaneUse::row_pairs ? sum[0] + sum[1] : sum[0];
-        }
-      }
-      const float* const sum = partial + sums_floats() + group * lanes + lane;
-      if (bias != nullptr) bias[filter] = use == LaneUse::row_pairs ? sum[0] + sum[1] : sum[0];
+    const Index lanes = functions_.lanes;
+    for (std::size_t i = 0; i < groups_.size(); ++i) {
+      const YGroup& group = groups_[i];
+      const Index lane_step = group.use == LaneUse::plain ? 1 : 2, count = std::min(lanes / lane_step, g.filters - group.first);
+      const float* const sums = partial + group_at(static_cast<Index>(i), 0);
+      float* const to = w + group.first * g.channels * taps_;
+      if (group.use == LaneUse::plain && taps_in_order_) rows_.to_planes(g.channels * taps_, count, lanes, sums, to);
+      else
+        for (Index filter = 0; filter < count; ++filter) finish_filter(group, sums + filter * lane_step, to + filter * g.channels * taps_);
+      if (bias == nullptr) continue;
+      const float* const total = partial + sums_floats() + static_cast<Index>(i) * lanes;
+      for (Index filter = 0; filter < count; ++filter) bias[group.first + filter] = lane_sum(group, total + filter * lane_step);
     }
   }
 
@@ -338,6 +333,16 @@ class WeightConv final : public Conv {
 
   Index& tap_at(Index ky, Index kx) { return tap_at_[static_cast<std::size_t>(ky * task_.geometry.kernel_width + kx)]; }
 
+  static float lane_sum(const YGroup& group, const float* sum) { return group.use == LaneUse::row_pairs ? sum[0] + sum[1] : sum[0]; }
+
+  void finish_filter(const YGroup& group, const float* sums, float* w) const {
+    for (Index c = 0; c < task_.geometry.channels; ++c) {
+      const bool pairs = group.use == LaneUse::channel_pairs;
+      const float* const from = sums + (pairs ? c / 2 * taps_ * functions_.lanes + c % 2 : c * taps_ * functions_.lanes);
+      for (Index t = 0; t < taps_; ++t) *w++ = lane_sum(group, from + tap_at_[static_cast<std::size_t>(t)] * functions_.lanes);
+    }
+  }
+
   // The sums stand by run, then filter row, then tap, so that the rows of a tile are neighbours.
   void place_taps() {
     const ConvGeometry& g = task_.geometry;
@@ -354,6 +359,7 @@ class WeightConv final : public Conv {
         for (Index t = 0; t < width; ++t) tap_at(ky, run[static_cast<std::size_t>(t)].kx) = before + ky * width + t;
       before += width * g.kernel_height;
     }
+    taps_in_order_ = std::is_sorted(tap_at_.begin(), tap_at_.end());
   }
 
   void place_pieces(YGroup& group) const {
@@ -439,6 +445,7 @@ class WeightConv final : public Conv {
   Index taps_ = 0;
   std::vector<std::vector<Tap>> row_runs_;  // of one filter row
   std::vector<Index> tap_at_;               // of each tap among the sums
+  bool taps_in_order_ = false;
   std::vector<YGroup> groups_;
   Workspace space_;
   Index buffer_at_ = 0, spread_at_ = 0, x_at_ = 0, y_at_ = 0;
