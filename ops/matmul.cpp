@@ -108,6 +108,15 @@ class PreparedProduct final : public PreparedKernel {
   Index rows_, slice_;
 };
 
+}  // namespace
+
+std::string refuse_large_weights(Index elements) {
+  constexpr Index large = Index{1} << 18;
+  return elements > large ? fmt::format("OpenBLAS is faster: {} weights", elements) : "";
+}
+
+namespace {
+
 Kernel direct_matmul_kernel() {
   Kernel kernel;
   kernel.backend = "direct";
@@ -116,7 +125,7 @@ Kernel direct_matmul_kernel() {
     const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     if (!g.shared_a || !g.shared_b) return "it takes no batch of matrices";
     if (g.transpose_a && g.transpose_b) return "it does not take both operands transposed";
-    return {};
+    return refuse_large_weights(product_of(g) == Product::weight ? g.rows * g.columns : g.inner * g.columns);
   };
   kernel.run = [](const KernelCall& call) { direct_product(call, 0, call.output(0).shape[0]); };
   kernel.prepare = [](const PlanQuery& query) -> Preparation {

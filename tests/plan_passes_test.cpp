@@ -126,6 +126,26 @@ TEST_CASE("chunk: the report's network trains in two levels, whose barriers are 
   }
 }
 
+TEST_CASE("chunk and choose: weights beyond a core's caches make larger chunks, and OpenBLAS multiplies them") {
+  const Index large = 520, batch = 50;
+  const SmallGraph graph{{images("x", {batch, large}), weights("w1", {large, large}), weights("b1", {large}), weights("w2", {large, large}),
+                          labels("labels", batch, large), weights("m", {large, large}), weights("v", {large, large}), weights("rate", {})},
+                         [](const Vars& in) {
+                           Vars all = with_gradients(linear(relu(linear(in[0], in[1], in[2])), in[3]), in[4], {in[1], in[2], in[3]});
+                           const Var one = affine(in[7], 0.0, 1.0);
+                           const AdamResult updated =
+                               adam(in[1], in[5], affine(in[6] * in[6], 1.0, 1.0), all[1], in[7], one, one, AdamAttributes{});
+                           return Vars{all[0], all[2], all[3], updated.parameter, updated.first, updated.second};
+                         }};
+  const Plan plan = graph.plan();
+  CHECK(plan.graph().chunk == 25);
+  for (const char* op : {"linear_fused", "linear_data_gate", "linear_weight_adam"})
+    CHECK_MESSAGE(step_of(plan.graph(), op).kernel->backend == "matrix", op);
+  CHECK(two_linears().plan().graph().chunk == 4);
+  const auto difference = plans_differ(graph);
+  CHECK_MESSAGE(!difference, *difference);
+}
+
 TEST_CASE("fuse: each rule matches where it should, and fused and unfused plans agree with eager f64 within 2e-5") {
   struct Wanted {
     SmallGraph graph;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/executor.hpp>
 #include <wengert/engine/plan/passes.hpp>
 #include <wengert/engine/structural.hpp>
 
@@ -127,10 +128,25 @@ void settle(Graph& graph) {
   }
 }
 
+// Every chunk's task reads the weights whole: where those of a step lie beyond the caches of a core, fewer and larger chunks fetch them less
+// often. A function of network and batch alone, as results must not depend on the machine.
+Index images_in_chunk(const Graph& graph) {
+  constexpr Index cached_bytes = Index{1} << 20, large = 32;
+  const Index batch = std::max<Index>(graph.batch, 1), usual = chunk_size(batch);
+  for (const Step& step : graph.steps) {
+    const std::uint32_t batched = graph.batched_inputs(step);
+    for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+      const Value& value = graph.value(step.inputs[i]);
+      if (batched != 0 && !value.batched && value.bytes(0) > cached_bytes) return std::max(usual, std::min(large, (batch + 1) / 2));
+    }
+  }
+  return usual;
+}
+
 }  // namespace
 
 void chunk(Graph& graph, Index chunk_images) {
-  graph.chunk = chunk_images;
+  graph.chunk = chunk_images > 0 ? chunk_images : images_in_chunk(graph);
   for (Step& step : graph.steps) step.extent = extent_of(graph, step);
   settle(graph);
   int last = 0;

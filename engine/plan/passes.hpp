@@ -22,7 +22,7 @@ struct Fusion {
 };
 void fuse(Graph& graph, const std::vector<Fusion>& rules);
 
-// 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers.
+// 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size.
 void chunk(Graph& graph, Index chunk_images);
 
 // 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former; without it every value stays plain.

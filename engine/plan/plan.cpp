@@ -70,7 +70,7 @@ plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const 
   const bool ours = options.kernels.backend.empty() || options.kernels.backend == "direct" || options.kernels.backend == "winograd";
   if (ours) plan::fuse(graph, options.fusions);
   else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
-  plan::chunk(graph, options.chunk > 0 ? options.chunk : chunk_size(std::max<Index>(graph.batch, 1)));
+  plan::chunk(graph, options.chunk);
   plan::choose(graph, options.kernels, options.reorder, options.tuning.get());
   return graph;
 }

@@ -16,7 +16,7 @@ struct PlanOptions {
   std::vector<plan::Fusion> fusions = {};   // ops/fusion/ has the built-in ones
   const Op* reorder = nullptr;              // the op that changes layouts; null: every value stays plain
   std::shared_ptr<const plan::Tuning> tuning = {};
-  Index chunk = 0;      // images in a chunk; 0: chunk_size(batch)
+  Index chunk = 0;      // images in a chunk; 0: as the chunk pass decides
   bool guard = true;    // stop before parameters change where something is not finite
   bool poison = false;  // overwrite dead memory with NaN: for tests
 };

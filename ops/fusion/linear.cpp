@@ -1,8 +1,11 @@
 // Linear layers: bias and ReLU on the way out, the ReLU's gate in the data gradient, and the deferred weight gradient with Adam in registers.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
+#include <wengert/backends/blas.hpp>
 #include <wengert/backends/direct/matmul.hpp>
+#include <wengert/backends/matrix/matmul.hpp>
 #include <wengert/backends/naive/matmul.hpp>
 #include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
@@ -41,19 +44,48 @@ Kernel direct_kernel(void (*run)(const KernelCall&)) {
   return kernel;
 }
 
-template <class T>
-void naive_forward(const KernelCall& call) {
+Kernel matrix_kernel(void (*run)(const KernelCall&)) {
+  Kernel kernel;
+  kernel.backend = "matrix";
+  kernel.run = run;
+  return kernel;
+}
+
+using ProductFunction = void (*)(const MatmulGeometry&, const View&, const View&, const View&);
+
+// The product, then what is fused behind it.
+template <ProductFunction product>
+void forward(const KernelCall& call) {
+  product(forward_geometry(call.input(0).shape, call.input(1).shape), call.input(0), call.input(1), call.output(0));
   const auto& a = call.attributes.as<LinearAttributes>();
   const View& y = call.output(0);
-  naive::matmul(forward_geometry(call.input(0).shape, call.input(1).shape), call.input(0), call.input(1), y);
   const Index out = y.shape[1];
-  const T* const bias = a.bias ? call.input(2).read<T>() : nullptr;
-  T* const values = y.write<T>();
-  for (Index i = 0; i < y.elements(); ++i) {
-    const T value = bias != nullptr ? values[i] + bias[i % out] : values[i];
-    values[i] = a.relu && value <= T(0) ? T(0) : value;
-  }
+  visit_float(y.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for (Index row = 0; row < y.shape[0]; ++row) {
+      T* const values = y.write<T>() + row * out;
+      if (a.bias) std::transform(values, values + out, call.input(2).read<T>(), values, std::plus<T>());
+      if (a.relu) std::transform(values, values + out, values, [](T value) { return value <= T(0) ? T(0) : value; });
+    }
+  });
 }
+
+template <ProductFunction product>
+void data_gate(const KernelCall& call) {
+  MatmulGeometry g;
+  g.rows = call.input(0).shape[0], g.inner = call.input(1).shape[0], g.columns = call.input(1).shape[1];
+  g.shared_a = g.shared_b = true;
+  product(g, call.input(0), call.input(1), call.output(0));
+  visit_float(call.output(0).dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const gate = call.input(2).read<T>();
+    T* const x = call.output(0).write<T>();
+    std::transform(gate, gate + call.output(0).elements(), x, x, [](T open, T value) { return open <= T(0) ? T(0) : value; });
+  });
+}
+
+// Of w, input 1.
+std::string refuse_large(const OpQuery& query) { return refuse_large_weights(query.shape(1).elements()); }
 
 const Op& linear_op() {
   static const Op op = [] {
@@ -61,15 +93,13 @@ const Op& linear_op() {
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0], query.shape(1)[0]}, query.dtype(0)}}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b01 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[1], query.shape(1)[0]); };
-    made.kernels = {naive_kernel([](const KernelCall& call) {
-                      visit_float(call.input(0).dtype, [&](auto zero) { naive_forward<decltype(zero)>(call); });
-                    }),
-                    direct_kernel([](const KernelCall& call) {
+    made.kernels = {naive_kernel(forward<naive::matmul>), matrix_kernel(forward<blas::matmul>), direct_kernel([](const KernelCall& call) {
                       const auto& a = call.attributes.as<LinearAttributes>();
                       const Shape &x = call.input(0).shape, &w = call.input(1).shape;
                       direct::linear_forward({x[0], x[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
                                              a.bias ? call.input(2).read<float>() : nullptr, a.relu, call.output(0).write<float>());
                     })};
+    made.kernels.back().refuse = refuse_large;
     made.samples = [] {
       const auto sample = [](Index rows, Index in, Index out, bool bias, bool relu) {
         Sample result{LinearAttributes{bias, relu}, {sample_images({rows, in}), sample_value({out, in})}};
@@ -90,24 +120,13 @@ const Op& linear_data_op() {
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[2]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b101 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[0], query.shape(1)[1]); };
-    made.kernels = {naive_kernel([](const KernelCall& call) {
-                      MatmulGeometry g;
-                      g.rows = call.input(0).shape[0], g.inner = call.input(1).shape[0], g.columns = call.input(1).shape[1];
-                      g.shared_a = g.shared_b = true;
-                      naive::matmul(g, call.input(0), call.input(1), call.output(0));
-                      visit_float(call.output(0).dtype, [&](auto zero) {
-                        using T = decltype(zero);
-                        const T* const gate = call.input(2).read<T>();
-                        T* const x = call.output(0).write<T>();
-                        std::transform(gate, gate + call.output(0).elements(), x, x,
-                                       [](T open, T value) { return open <= T(0) ? T(0) : value; });
-                      });
-                    }),
+    made.kernels = {naive_kernel(data_gate<naive::matmul>), matrix_kernel(data_gate<blas::matmul>),
                     direct_kernel([](const KernelCall& call) {
                       const Shape &y = call.input(0).shape, &w = call.input(1).shape;
                       direct::linear_data({y[0], w[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
                                           call.input(2).read<float>(), call.output(0).write<float>());
                     })};
+    made.kernels.back().refuse = refuse_large;
     made.samples = [] {
       const auto sample = [](Index rows, Index in, Index out) {
         return Sample{{}, {sample_images({rows, out}), sample_value({out, in}), sample_images({rows, in})}};
@@ -121,34 +140,63 @@ const Op& linear_data_op() {
 
 enum UpdateInput : int { p, m, v, y, x, rate, correction1, correction2 };
 
+// In place in a plan; else the rows are taken over first.
+void take_over(const KernelCall& call, Index first, Index last) {
+  const Index in = call.input(UpdateInput::x).shape[1];
+  for (int o = 0; o < 3; ++o) {
+    const View &from = call.input(o), &to = call.output(o);
+    if (from.data != to.data) std::copy(from.read<float>() + first * in, from.read<float>() + last * in, to.write<float>() + first * in);
+  }
+}
+
+direct::AdamStep step_of(const KernelCall& call) {
+  const auto scalar = [&](int input) { return *call.input(input).read<float>(); };
+  return direct_adam_step(call.attributes, scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2));
+}
+
+void direct_update(const KernelCall& call, Index first, Index last) {
+  const Shape &dy = call.input(UpdateInput::y).shape, &in = call.input(UpdateInput::x).shape;
+  take_over(call, first, last);
+  direct::linear_weight_adam({dy[0], in[1], dy[1]}, step_of(call), call.input(UpdateInput::x).read<float>(),
+                             call.input(UpdateInput::y).read<float>(), first, last, call.output(0).write<float>(),
+                             call.output(1).write<float>(), call.output(2).write<float>());
+}
+
+// The gradient of some rows in the workspace, then Adam.
+constexpr Index matrix_slice_rows = 32;
+void matrix_update(const KernelCall& call, Index first, Index last) {
+  const Shape &dy = call.input(UpdateInput::y).shape, &in = call.input(UpdateInput::x).shape;
+  take_over(call, first, last);
+  auto* const gradient = static_cast<float*>(call.workspace);
+  const blas::SingleThread blas;
+  for (Index row = first; row < last; row += matrix_slice_rows) {
+    const Index rows = std::min(matrix_slice_rows, last - row);
+    blas::Product product{.rows = rows, .inner = dy[0], .columns = in[1], .transpose_a = true};
+    product.a_pitch = dy[1];
+    blas.gemm(product, 1.0f, call.input(UpdateInput::y).read<float>() + row, call.input(UpdateInput::x).read<float>(), 0.0f, gradient);
+    const Index at = row * in[1];
+    direct::adam(step_of(call), rows * in[1], gradient, call.output(0).write<float>() + at, call.output(1).write<float>() + at,
+                 call.output(2).write<float>() + at);
+  }
+}
+Index matrix_update_bytes(const OpQuery& query) { return matrix_slice_rows * query.shape(UpdateInput::x)[1] * size_of(DType::f32); }
+
 // The outputs' rows are cut in slices for several workers.
 class PreparedUpdate final : public PreparedKernel {
  public:
-  explicit PreparedUpdate(Index rows) : rows_(rows) {}
-  Index slices() const override { return (rows_ + slice_rows - 1) / slice_rows; }
+  using Update = void (*)(const KernelCall& call, Index first, Index last);
+  PreparedUpdate(Update update, Index rows, Index slice_rows, Index workspace)
+      : update_(update), rows_(rows), slice_rows_(slice_rows), workspace_(workspace) {}
+  Index slices() const override { return (rows_ + slice_rows_ - 1) / slice_rows_; }
+  Index workspace() const override { return workspace_; }
   void run(const KernelCall& call) const override {
-    const Index first = call.slice * slice_rows;
-    run_rows(call, first, std::min(rows_, first + slice_rows));
-  }
-
-  static void run_rows(const KernelCall& call, Index first, Index last) {
-    const Shape &dy = call.input(UpdateInput::y).shape, &in = call.input(UpdateInput::x).shape;
-    for (int o = 0; o < 3; ++o) {  // in place in a plan; else the rows are taken over first
-      const View &from = call.input(o), &to = call.output(o);
-      if (from.data != to.data)
-        std::copy(from.read<float>() + first * in[1], from.read<float>() + last * in[1], to.write<float>() + first * in[1]);
-    }
-    const auto scalar = [&](int input) { return *call.input(input).read<float>(); };
-    direct::linear_weight_adam(
-        {dy[0], in[1], dy[1]},
-        direct_adam_step(call.attributes, scalar(UpdateInput::rate), scalar(UpdateInput::correction1), scalar(UpdateInput::correction2)),
-        call.input(UpdateInput::x).read<float>(), call.input(UpdateInput::y).read<float>(), first, last, call.output(0).write<float>(),
-        call.output(1).write<float>(), call.output(2).write<float>());
+    const Index first = call.slice * slice_rows_;
+    update_(call, first, std::min(rows_, first + slice_rows_));
   }
 
  private:
-  static constexpr Index slice_rows = 8;
-  Index rows_;
+  Update update_;
+  Index rows_, slice_rows_, workspace_;
 };
 
 template <class T>
@@ -182,12 +230,24 @@ const Op& linear_adam_op() {
     made.flops = [](const OpQuery& query) {
       return product_flops(query.shape(UpdateInput::y)[0], query.shape(UpdateInput::y)[1], query.shape(UpdateInput::x)[1]);
     };
-    Kernel direct = direct_kernel([](const KernelCall& call) { PreparedUpdate::run_rows(call, 0, call.input(0).shape[0]); });
-    direct.prepare = [](const PlanQuery& query) -> Preparation { return {std::make_unique<PreparedUpdate>(query.shape(0)[0]), {}}; };
+    Kernel direct = direct_kernel([](const KernelCall& call) { direct_update(call, 0, call.input(0).shape[0]); });
+    direct.refuse = [](const OpQuery& query) { return refuse_large_weights(query.shape(UpdateInput::p).elements()); };
+    direct.prepare = [](const PlanQuery& query) -> Preparation {
+      constexpr Index slice_rows = 8;
+      return {std::make_unique<PreparedUpdate>(direct_update, query.shape(UpdateInput::p)[0], slice_rows, 0), {}};
+    };
+    Kernel matrix = matrix_kernel([](const KernelCall& call) { matrix_update(call, 0, call.input(0).shape[0]); });
+    matrix.dtypes = {DType::f32};
+    matrix.workspace = matrix_update_bytes;
+    matrix.prepare = [](const PlanQuery& query) -> Preparation {
+      return {
+          std::make_unique<PreparedUpdate>(matrix_update, query.shape(UpdateInput::p)[0], matrix_slice_rows, matrix_update_bytes(query)),
+          {}};
+    };
     made.kernels = {naive_kernel([](const KernelCall& call) {
                       visit_float(call.input(0).dtype, [&](auto zero) { naive_update<decltype(zero)>(call); });
                     }),
-                    std::move(direct)};
+                    std::move(matrix), std::move(direct)};
     made.samples = [] {
       using Fill = SampleInput::Fill;
       const auto sample = [](Index n, Index in, Index out) {
