@@ -171,19 +171,23 @@ class WinogradConv final : public Conv {
     const float* transformed[most_points];
     const std::uint8_t* marked[most_points];
     const WinogradRow row{floats_, in_planes, planes_of(g_.filters), transformed, w, space + v_at_, space + product_at_, space + back_at_};
+    const bool inside = g_.pad_top + g_.pad_left == 0 && g_.out_height + g_.kernel_height - 1 <= g_.height &&
+                        g_.out_width + g_.kernel_width - 1 <= g_.width;
+    const bool keeps_all = inside && steps_.none_zero({image, in_planes, g_.height, g_.width});
+    if (keeps_all) std::fill_n(space + keep_at_, m_ * marks_pitch_, 1.0f);
     Index ready = 0, pooled = 0;
     for (Index tile_row = 0; tile_row < tile_rows_; ++tile_row) {
       const Index first = tile_row * m_;
       for (; ready < first + points_; ++ready) {
         transform_row(image, ready, space + copy_at_, space + transformed_at_ + ready % points_ * slot);
-        mark_row(image, ready, space);
+        if (!keeps_all) mark_row(image, ready, space);
       }
       for (Index i = 0; i < points_; ++i) {
         transformed[i] = space + transformed_at_ + (first + i) % points_ * slot;
         marked[i] = marks(space, (first + i) % points_);
       }
       steps_.row(row);
-      steps_.keep(marked, tiles_ * m_, space + keep_at_, marks_pitch_);
+      if (!keeps_all) steps_.keep(marked, tiles_ * m_, space + keep_at_, marks_pitch_);
       if (pools_tiles_) {
         pool_tiles(space, tile_row, out, positions);
       } else {

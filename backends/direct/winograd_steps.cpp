@@ -229,7 +229,8 @@ void pack(const float* w, Index channels, Index filters, bool data, float* packe
 
 template <int m, int taps>
 constexpr WinogradSteps steps_of() {
-  return {&pack<m, taps>, &transform<m, taps>, &row<m, taps>, &mark_row<taps>, &keep_rows<m, taps>, &finish<m, taps>, &pool<m, taps>};
+  return {&pack<m, taps>,  &transform<m, taps>, &row<m, taps>,    &none_zero<taps>,
+          &mark_row<taps>, &keep_rows<m, taps>, &finish<m, taps>, &pool<m, taps>};
 }
 constexpr WinogradSteps steps[] = {steps_of<2, 3>(), steps_of<4, 3>(), steps_of<2, 5>(), steps_of<4, 5>()};
 constexpr const WinogradSteps* all_steps = steps;

@@ -33,6 +33,12 @@ struct WinogradFinish {
   Index row, width;         // of a pool: the first row and the width of what it pools
 };
 
+// An image of 8 channels a plane.
+struct WinogradPlanes {
+  const float* in;
+  Index planes, height, width;
+};
+
 // A row of pixels on the way to what of a row of windows is not zero. Whole blocks of 16 windows are written and read.
 struct WinogradMarks {
   const float* in;
@@ -51,6 +57,7 @@ struct WinogradSteps {
   // A row of pixels (8 channels) to n rows of points, `pitch` apart.
   void (*transform)(const float* in, Index floats, float* out, Index pitch);
   void (*row)(const WinogradRow& row);
+  bool (*none_zero)(const WinogradPlanes& image);  // sees some pixels: no window without padding holds only zeros, where it says so
   void (*mark)(const WinogradMarks& row);
   // `keep` of a WinogradFinish, from the marks of n rows.
   void (*keep)(const std::uint8_t* const* rows, Index windows, float* keep, Index pitch);

@@ -14,6 +14,23 @@ HWY_BEFORE_NAMESPACE();
 namespace wengert::direct::HWY_NAMESPACE {
 namespace winograd {
 
+// Whether none of the pixels of a lattice is zero in all channels, of which each window holds one: then no window holds only zeros.
+template <int taps>
+bool none_zero(const WinogradPlanes& image) {
+  const D d;
+  for (Index row = 0; row < image.height; row += taps)
+    for (Index column = 0; column < image.width; column += taps) {
+      V bits = hn::Zero(d);
+      for (Index p = 0; p < image.planes; ++p) {
+        UNROLL
+        for (int lane = 0; lane < 8; lane += width)
+          bits = hn::Or(bits, hn::LoadU(d, image.in + ((p * image.height + row) * image.width + column) * 8 + lane));
+      }
+      if (hn::AllTrue(d, hn::Eq(bits, hn::Zero(d)))) return false;
+    }
+  return true;
+}
+
 // Marks pixels that are not zero in all channels: a byte each, 0 or anything else. NaN is not zero.
 inline void mark_pixels(const float* in, Index pixels, Index planes, Index plane_pitch, std::uint8_t* marks) {
   const D d;
