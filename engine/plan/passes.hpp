@@ -25,13 +25,13 @@ void fuse(Graph& graph, const std::vector<Fusion>& rules);
 // 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size.
 void chunk(Graph& graph, Index chunk_images);
 
-// 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former; without it every value stays plain.
-// `kernels` is what the user asked for; `tuning` may be null.
+// 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former; without it
+// every value stays plain. `kernels` is what the user asked for; `tuning` may be null.
+void choose(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning);
 // The key of a step in a tuning file.
 std::string tuning_key(const Step& step, const OpQuery& query);
 // A kernel made ready for a call of a plan, or its reason why not; one that knows no plans (or with `layouts` false) runs on plain values.
 Preparation offer(const Kernel& kernel, const PlanQuery& query, DType dtype, bool layouts = true);
-void choose(Graph& graph, const KernelChoice& kernels, const Op* reorder, const Tuning* tuning);
 
 // 5. Gives every value its place in one of three arenas, by liveness.
 struct Arenas {
@@ -41,6 +41,8 @@ struct Arenas {
   StepId peak_step = -1;
 };
 Arenas place(Graph& graph);
+// Of a step's partial sums, a slot a chunk: bytes from one output's part to the next's; 0 where the kernel has them in one run.
+Index part_bytes(const Graph& graph, const Step& step, std::size_t output);
 // The last level that reads a value; behind all levels where it is kept.
 int last_level(const Graph& graph, ValueId id);
 // For each value that lies in scratch memory, the last step that touches it or what lies in the same place; -1 for the others.

@@ -127,7 +127,7 @@ Lifetimes lifetimes(const Graph& graph) {
 Index slot_bytes(const Graph& graph, const Step& step) {
   if (const Index floats = step.prepared->partial_floats(); floats > 0) return padded(floats * size_of(DType::f32));
   Index bytes = 0;
-  for (const ValueId id : step.outputs) bytes += padded(graph.value(id).bytes(0));
+  for (std::size_t o = 0; o < step.outputs.size(); ++o) bytes += part_bytes(graph, step, o);
   return bytes;
 }
 
@@ -143,6 +143,10 @@ void find_peak(const Graph& graph, const std::vector<Block>& batch, const std::v
 }
 
 }  // namespace
+
+Index part_bytes(const Graph& graph, const Step& step, std::size_t output) {
+  return step.prepared->partial_floats() > 0 ? 0 : padded(graph.value(step.outputs[output]).bytes(0));
+}
 
 Arenas place(Graph& graph) {
   find_aliases(graph);

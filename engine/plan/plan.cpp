@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
 #include <fmt/format.h>
 
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/plan/guard.hpp>
 #include <wengert/engine/plan/program.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/engine/sum_tree.hpp>
@@ -40,22 +40,6 @@ Memory allocate(Index bytes) {
 }
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
-
-// Magnitudes from which on sums of products and squares of them may overflow; sound trainings stay far below.
-constexpr std::uint32_t large = 0x4b800000u;  // the bits of 2^24 in f32
-constexpr std::uint32_t infinite = 0x7f800000u;
-
-// Whether every magnitude is below the one with these bits; infinities and NaN come behind all.
-bool all_below(std::uint32_t limit, const float* values, Index count) {
-  const std::uint32_t rest = 0x80000000u - limit;
-  std::uint32_t reached = 0;
-  for (Index i = 0; i < count; ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, values + i, sizeof bits);
-    reached |= (bits & 0x7fffffffu) + rest;
-  }
-  return (reached >> 31) == 0;
-}
 
 void fill_with_nan(std::byte* memory, Index bytes) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -162,12 +146,11 @@ class Plan::Body {
 
   void run() {
     find_parameters();
-    bad_.store(-1, std::memory_order_relaxed);
-    large_.store(false, std::memory_order_relaxed);
+    guard_.reset();
     std::vector<Tensor> before;
     for (const Level& level : program_.levels) {
       level_ = &level;
-      if (level.assigns && before.empty() && large_.load(std::memory_order_relaxed)) before = copy_parameters();
+      if (level.assigns && before.empty() && guard_.large()) before = copy_parameters();
       const bool guard = options_.guard && assigns_after(level);
       const Index chunks = level.chunk_calls.empty() ? 0 : graph_.chunks();
       const Pass pass{this, chunks, guard};
@@ -177,12 +160,14 @@ class Plan::Body {
                        if (task < pass.chunks) pass.body->run_chunk(task, worker, pass.guard);
                        else pass.body->run_task(pass.body->level_->tasks[static_cast<std::size_t>(task - pass.chunks)], worker);
                      });
-      if (const int bad = bad_.load(std::memory_order_relaxed); bad >= 0) fail_not_finite(bad);
+      if (const int bad = guard_.bad_step(); bad >= 0) fail_not_finite(bad);
       if (options_.poison) poison(level);
     }
     if (!before.empty()) want_finite_parameters(before);
-    for (const ParameterUse& use : parameters_) {
-      if (use.assigned) versions_after(use);
+    for (ParameterUse& use : parameters_) {
+      if (!use.assigned) continue;
+      use.parameter.changed();
+      use.version = use.parameter.version();
     }
   }
 
@@ -259,12 +244,6 @@ class Plan::Body {
     for (ParameterUse& use : parameters_) use.version = use.parameter.version();
   }
 
-  void versions_after(const ParameterUse& use) {
-    auto& mutable_use = const_cast<ParameterUse&>(use);
-    mutable_use.parameter.changed();
-    mutable_use.version = mutable_use.parameter.version();
-  }
-
   void pack(const plan::Packing& packing) const {
     graph_.step(packing.step)
         .prepared->pack(packing.input, address_[static_cast<std::size_t>(packing.from)], address_[static_cast<std::size_t>(packing.to)]);
@@ -298,7 +277,7 @@ class Plan::Body {
       std::byte* out = slot(step, chunk);
       for (std::size_t o = 0; o < call.outputs; ++o) {
         views[call.inputs + o].data = out;
-        out += partial_stride(step, o);
+        out += plan::part_bytes(graph_, step, o);
       }
     }
     KernelCall arguments{step.attributes,
@@ -316,12 +295,6 @@ class Plan::Body {
     if (trace_ != nullptr) record({&step, nullptr, worker_index, chunk, begin, now()});
   }
 
-  static constexpr Index slot_alignment = 64;
-  Index partial_stride(const Step& step, std::size_t output) const {
-    if (step.prepared->partial_floats() > 0) return 0;
-    return (graph_.value(step.outputs[output]).bytes(0) + slot_alignment - 1) / slot_alignment * slot_alignment + slot_alignment;
-  }
-
   void run_chunk(Index chunk, int worker, bool guard) {
     for (const Call& call : level_->chunk_calls) {
       run_kernel(call, chunk, -1, worker);
@@ -331,8 +304,8 @@ class Plan::Body {
     for (const ValueId id : level_->guarded) {
       const Value& value = graph_.value(id);
       if (value.layout == Layout::winners) continue;
-      look_at(value.spec.dtype, address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk), value.bytes(rows_of(chunk)),
-              value.maker);
+      guard_.look_at(value.spec.dtype, address_[static_cast<std::size_t>(id)] + chunk * value.bytes(graph_.chunk),
+                     value.bytes(rows_of(chunk)), value.maker);
     }
     for (const Call& call : level_->chunk_calls) {
       const Step& step = graph_.step(call.step);
@@ -341,25 +314,10 @@ class Plan::Body {
       const Index floats = step.prepared->partial_floats();
       for (std::size_t o = 0; o < step.outputs.size(); ++o) {
         const Value& value = graph_.value(step.outputs[o]);
-        look_at(value.spec.dtype, out, floats > 0 ? floats * size_of(DType::f32) : value.bytes(0), call.step);
+        guard_.look_at(value.spec.dtype, out, floats > 0 ? floats * size_of(DType::f32) : value.bytes(0), call.step);
         if (floats > 0) break;
-        out += partial_stride(step, o);
+        out += plan::part_bytes(graph_, step, o);
       }
-    }
-  }
-
-  // Notes what of a step is not finite, or so large that an update made of it may not be.
-  void look_at(DType dtype, const std::byte* data, Index bytes, int step) {
-    if (dtype == DType::f64) {
-      const auto* const values = reinterpret_cast<const double*>(data);
-      const bool finite = std::all_of(values, values + bytes / size_of(dtype), [](double value) { return std::isfinite(value); });
-      if (!finite) bad_.store(step, std::memory_order_relaxed);
-    } else if (dtype == DType::f32) {
-      const auto* const values = reinterpret_cast<const float*>(data);
-      const Index count = bytes / size_of(dtype);
-      if (all_below(large, values, count)) return;
-      if (all_below(infinite, values, count)) large_.store(true, std::memory_order_relaxed);
-      else bad_.store(step, std::memory_order_relaxed);
     }
   }
 
@@ -374,7 +332,7 @@ class Plan::Body {
 
   void want_finite_parameters(const std::vector<Tensor>& before) const {
     const auto finite = [](const ParameterUse& use) {
-      return !use.assigned || all_below(infinite, use.parameter.value().values<float>().data(), use.parameter.value().elements());
+      return !use.assigned || plan::Guard::finite(use.parameter.value().values<float>().data(), use.parameter.value().elements());
     };
     const auto found = std::find_if_not(parameters_.begin(), parameters_.end(), finite);
     if (found == parameters_.end()) return;
@@ -414,7 +372,7 @@ class Plan::Body {
             chunks, [&](Index chunk) { return reinterpret_cast<T*>(slot(step, chunk) + offset); }, 0, count);
         std::memcpy(outputs[o].data, slot(step, 0) + offset, static_cast<std::size_t>(count) * sizeof(T));
       });
-      offset += partial_stride(step, o);
+      offset += plan::part_bytes(graph_, step, o);
     }
     if (const Index floats = step.prepared->partial_floats(); floats > 0) {
       sum_tree<float>(
@@ -480,8 +438,7 @@ class Plan::Body {
   std::vector<std::vector<ValueId>> dying_;  // in scratch memory, behind each step; only to poison
   bool packed_once_ = false;
   const Level* level_ = nullptr;  // that runs
-  std::atomic<int> bad_{-1};
-  std::atomic<bool> large_{false};  // something guarded is large enough for an update to overflow
+  plan::Guard guard_;
   std::vector<TraceEvent>* trace_ = nullptr;
   std::atomic<std::size_t> trace_count_{0};
 };
