@@ -19,6 +19,14 @@ TEST_CASE("the best target is used until another is set") {
   direct::set_target(direct::targets().front());
 }
 
+TEST_CASE("every processor has its kind's least target, a 64-bit ARM that one only") {
+#ifdef __aarch64__
+  CHECK(direct::targets() == std::vector<std::string>{"NEON"});
+#else
+  CHECK(direct::targets().back() == "SSE4");
+#endif
+}
+
 TEST_CASE("a target that does not exist is refused with those that do") {
   const std::string wrong = direct::targets().front() + "X";
   const std::string message =

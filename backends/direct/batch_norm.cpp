@@ -56,7 +56,7 @@ struct Normal {
   V mean, scale, shift;
   HWY_INLINE V operator()(V x, V) const {
     const V y = hn::MulAdd(hn::Sub(x, mean), scale, shift);
-    return relu ? hn::Max(hn::Zero(D()), y) : y;  // this way round NaN passes
+    return relu ? max_of(hn::Zero(D()), y) : y;  // this way round NaN passes
   }
 };
 template <bool relu>

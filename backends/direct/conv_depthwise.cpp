@@ -76,7 +76,7 @@ HWY_INLINE void depth_tile(const DepthRow& c, Index column) {
     const Index pixel = c.pixel;
     UNROLL
     for (int v = 0; v < vectors; ++v) {
-      store_parts(hn::And(hn::Max(floor, sum[v]), mask), out, out + pixel);
+      store_parts(hn::And(max_of(floor, sum[v]), mask), out, out + pixel);
       out += wide * pixel;
     }
   }

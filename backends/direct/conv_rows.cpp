@@ -44,7 +44,7 @@ HWY_INLINE void pool_window(const PoolCall& c, Index top, Index left, Index h, I
         if (i + j > 0) best.offer(hn::LoadU(DP(), row + j * 8), (top + i) * plane_width + left + j);
     }
     const Index to = out_column * 8 + lane;
-    hn::StoreU(hn::Max(hn::Set(DP(), c.floor), best.value), DP(), c.out + to);
+    hn::StoreU(max_of(hn::Set(DP(), c.floor), best.value), DP(), c.out + to);
     if (c.positions != nullptr) hn::StoreU(best.at, DI(), c.positions + to);
   }
 }

@@ -106,7 +106,7 @@ void tile(const TileCall& a) {
   const Index plane = a.plane, pixel = a.pixel;
   float* out = a.out;
   const V floor = hn::Set(d, a.floor);
-  const auto finish = [floor](V v, V mask) HWY_ATTR { return hn::And(hn::Max(floor, v), mask); };  // in this order Max keeps NaN
+  const auto finish = [floor](V v, V mask) HWY_ATTR { return hn::And(max_of(floor, v), mask); };  // in this order NaN stays
   if constexpr (use == LaneUse::plain) {
     const float* HWY_RESTRICT mask = a.mask;
     UNROLL

@@ -30,9 +30,8 @@ void map(Index count, const float* a, const float* b, float* out, const F& f) {
     store_first(f(load_first(rest, a + i), load_first(rest, b + i)), rest, out + i);
 }
 
-// On x86 Max gives its second operand where one is NaN.
 struct Relu {
-  HWY_INLINE V operator()(V a) const { return hn::Max(hn::Zero(D()), a); }
+  HWY_INLINE V operator()(V a) const { return max_of(hn::Zero(D()), a); }
 };
 struct Negate {
   HWY_INLINE V operator()(V a) const { return hn::Neg(a); }
@@ -70,7 +69,7 @@ struct Divide {
   HWY_INLINE V operator()(V a, V b) const { return hn::Div(a, b); }
 };
 struct Maximum {
-  HWY_INLINE V operator()(V a, V b) const { return hn::IfThenElse(hn::IsNaN(b), b, hn::Max(b, a)); }
+  HWY_INLINE V operator()(V a, V b) const { return hn::IfThenElse(hn::IsNaN(b), b, max_of(b, a)); }
 };
 struct Gate {
   HWY_INLINE V operator()(V a, V b) const { return hn::IfThenZeroElse(hn::Le(b, hn::Zero(D())), a); }

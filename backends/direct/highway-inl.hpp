@@ -69,6 +69,13 @@ constexpr int registers = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 32 
 using D = hn::FixedTag<float, lanes>;
 using V = hn::Vec<D>;
 
+// The larger one; b where either is NaN, as x86's instruction has it. NEON's lets NaN go.
+template <class W>
+HWY_INLINE W max_of(W a, W b) {
+  if constexpr (HWY_TARGET == HWY_NEON) return hn::IfThenElse(hn::Gt(a, b), a, b);
+  else return hn::Max(a, b);
+}
+
 // The first `count` of p's floats (at most `lanes`), the other lanes zero. Reads nothing behind them: tensors may be borrowed.
 HWY_INLINE V load_first(std::size_t count, const float* p) {
   if constexpr (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2) {

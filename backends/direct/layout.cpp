@@ -77,7 +77,7 @@ struct Shifted {
   V shift;
   HWY_INLINE V operator()(V x, V) const {
     const V y = hn::Add(x, shift);
-    return relu ? hn::Max(hn::Zero(D()), y) : y;  // this way round NaN passes
+    return relu ? max_of(hn::Zero(D()), y) : y;  // this way round NaN passes
   }
 };
 template <bool relu>

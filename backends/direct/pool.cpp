@@ -25,7 +25,7 @@ template <class T>
 struct Maximum {
   static constexpr bool has_position = true;
   hn::Vec<T> value, at;
-  HWY_INLINE void start(hn::Vec<T> x, hn::Vec<T> position) { value = x, at = position; }
+  HWY_INLINE Maximum(hn::Vec<T> x, hn::Vec<T> position) : value(x), at(position) {}
   HWY_INLINE void take(hn::Vec<T> x, hn::Vec<T> position) {
     const auto better = hn::Or(hn::Ge(x, value), hn::IsNaN(x));
     value = hn::IfThenElse(better, x, value);
@@ -38,7 +38,7 @@ template <class T>
 struct Average {
   static constexpr bool has_position = false;
   hn::Vec<T> value;
-  HWY_INLINE void start(hn::Vec<T> x, hn::Vec<T>) { value = x; }
+  HWY_INLINE Average(hn::Vec<T> x, hn::Vec<T>) : value(x) {}
   HWY_INLINE void take(hn::Vec<T> x, hn::Vec<T>) { value = hn::Add(value, x); }
   HWY_INLINE hn::Vec<T> result(float share) const { return hn::Mul(value, hn::Set(T(), share)); }
 };
@@ -56,7 +56,7 @@ struct Target {
 
   template <class T>
   HWY_INLINE hn::Vec<T> clipped(T d, hn::Vec<T> y_values) const {
-    return relu ? hn::Max(hn::Zero(d), y_values) : y_values;  // this way round NaN passes
+    return relu ? max_of(hn::Zero(d), y_values) : y_values;  // this way round NaN passes
   }
 };
 
@@ -87,9 +87,9 @@ HWY_INLINE void reduce(const PoolGeometry& g, const float* plane, Extent rows, E
   const Index pitch = 8 * g.width, next = 8 * g.stride_width;
   const float* const corner = plane + rows.first * pitch + 8 * columns.first + lane;
   const Index h_end = height > 0 ? height : rows.size(), w_end = width > 0 ? width : columns.size();
-  Reduction<T> best;
   // Positions count from the window's corner, which makes them constants of the loop over outputs.
-  best.start(load_pixels<T>(corner + (h_end - 1) * pitch + 8 * (w_end - 1), next), position_bits<T>((h_end - 1) * g.width + w_end - 1));
+  Reduction<T> best(load_pixels<T>(corner + (h_end - 1) * pitch + 8 * (w_end - 1), next),
+                    position_bits<T>((h_end - 1) * g.width + w_end - 1));
   const auto take_row = [&](Index h, Index end) HWY_ATTR {
     for (Index w = end; w-- > 0;) best.take(load_pixels<T>(corner + h * pitch + 8 * w, next), position_bits<T>(h * g.width + w));
   };
@@ -176,10 +176,9 @@ HWY_INLINE void reduce_neighbours(const PoolGeometry& g, const float* plane, con
                                   const Target& target, Index output) {
   const D d;
   const hn::RebindToSigned<D> integers;
-  Reduction<D> best;
   const Index last_row = rows.last - 1, last_column = columns.last - 1;
   const auto element = [&](Index h, Index w) HWY_ATTR { return load_strided(plane + h * g.width + w, g.stride_width, count, end); };
-  best.start(element(last_row, last_column), position_bits<D>(last_row * g.width + last_column));
+  Reduction<D> best(element(last_row, last_column), position_bits<D>(last_row * g.width + last_column));
   for (Index h = rows.last; h-- > rows.first;) {
     for (Index w = h == last_row ? last_column : columns.last; w-- > columns.first;)
       best.take(element(h, w), position_bits<D>(h * g.width + w));

@@ -39,7 +39,8 @@ struct Found {
 const Found& found() {
   static const Found machine = [] {
     Found made;
-    const std::int64_t supported = hwy::SupportedTargets();
+    // Every 64-bit ARM has NEON. Highway wants AES beside it, which no kernel here uses, and a Raspberry Pi 4 lacks it.
+    const std::int64_t supported = HWY_ARCH_ARM_A64 ? HWY_NEON : hwy::SupportedTargets();
     for (std::size_t i = 0; i < std::size(bits); ++i) {
       if (!(supported & bits[i])) continue;
       made.names.emplace_back(names[i]);

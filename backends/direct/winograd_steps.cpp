@@ -148,7 +148,7 @@ void finish(const WinogradFinish& f) {
       const float* const keep = f.keep + i * f.keep_pitch + at / 8 * m;
       UNROLL
       for (int j = 0; j < m; ++j)
-        hn::StoreU(hn::And(hn::Max(floor, biased(y[j], keep + j, bias)), mask), D(), out + j * 8);  // in this order Max keeps NaN
+        hn::StoreU(hn::And(max_of(floor, biased(y[j], keep + j, bias)), mask), D(), out + j * 8);  // in this order NaN stays
     }
 }
 
@@ -184,7 +184,7 @@ void pool(const WinogradFinish& f) {
           where = hn::IfThenElse(hn::RebindMask(di, takes), hn::Add(first, hn::Set(di, static_cast<std::int32_t>(k / 2 * f.width + k % 2))),
                                  where);
         }
-        hn::StoreU(hn::And(hn::Max(floor, best), mask), d, f.out + to);
+        hn::StoreU(hn::And(max_of(floor, best), mask), d, f.out + to);
         if (f.positions != nullptr) hn::StoreU(where, di, f.positions + to);
       }
     }
