@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and is not there yet, with Debian's package manager; silent where nothing is missing.
-#   tools/install-dependencies.sh [MORE-PACKAGES...]
+#   tools/install-dependencies.sh [MORE-PACKAGES...]     e.g. libfmt-dev:arm64, for another processor
 set -euo pipefail
 
 packages=(
@@ -17,8 +17,12 @@ if ! command -v apt-get >/dev/null; then
 fi
 
 missing=()
+native=$(dpkg --print-architecture)
 for package in "${packages[@]}"; do
-  [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  architecture=$native
+  [[ $package != *:* ]] || architecture=${package#*:}
+  dpkg-query --show --showformat='${Architecture} ${db:Status-Status}\n' "${package%:*}" 2>/dev/null |
+    grep -xE "($architecture|all) installed" >/dev/null || missing+=("$package")
 done
 ((${#missing[@]})) || exit 0
 
@@ -31,5 +35,8 @@ if ((EUID != 0)); then
   as_root=(sudo)
 fi
 echo "Installing ${missing[*]}"
+for package in "${missing[@]}"; do
+  [[ $package != *:* ]] || "${as_root[@]}" dpkg --add-architecture "${package#*:}"
+done
 "${as_root[@]}" apt-get update --quiet=2
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
