@@ -54,6 +54,12 @@ with tempfile.TemporaryDirectory() as name:
     large, fitting = write_set(Path(name) / "large", 20, 64, 64), write_set(Path(name) / "fitting", 20, 28, 28)
     check(bench("predict", "mlp", "--data", fitting, "--batch", 30, "--steps", 2)["ms"] > 0, "bench predict --data")
     refused("bench", "predict", "mlp", "--data", large, "--steps", 1, says="wanted images (1,28,28), the set ")
-    refused("bench", "step", "mlp", "--data", large, "--steps", 1, says="wanted images f32 (N,1,28,28)")
+    refused("bench", "step", "mlp", "--data", large, "--steps", 1, says="wanted images (1,28,28), the set ")
+
+    script = Path(name) / "of_no_set.toml"
+    script.write_text('name = "of_no_set"\ninput = [1, 30, 26]\nlayers = [{ conv2d = "c", filters = 2, size = 5 }, { flatten = {} }, { linear = "l", units = 4 }]')
+    for command, key in (("step", "ms_per_step"), ("predict", "ms")):
+        done = wengert("bench", command, script, "--batch", 6, "--steps", 2, "--json")
+        check(json.loads(done.stdout)[key] > 0 and "no images (1,30,26) at hand" in done.stderr, f"bench {command} without a data set: {done}")
 
 finish()

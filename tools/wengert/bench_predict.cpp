@@ -1,7 +1,6 @@
-// wengert bench predict: inference of a network on a batch of real images.
+// wengert bench predict: inference of a network on a batch of real images, or random ones where no data set fits.
 #include <chrono>
 #include <memory>
-#include <numeric>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +15,7 @@
 #include "bench.hpp"
 #include "command.hpp"
 #include "data.hpp"
+#include "images.hpp"
 #include "options.hpp"
 #include "output.hpp"
 
@@ -33,17 +33,15 @@ struct PredictBenchArguments {
 int run(const PredictBenchArguments& a) {
   if (!a.target.empty()) direct::set_target(a.target);
   const Script script = read_script(find_script(a.script));
-  const Dataset set = open_dataset(a.data, script.data, Split::test);
   Model model(script.network, script.input);
   model.initialise(script.options.seed);
   Predictor predictor(model, a.batch, plan_options(KernelChoice::parse(a.kernel), tbb_executor(a.threads)));
-  std::vector<Index> positions(static_cast<std::size_t>(a.batch));
-  std::vector<std::int32_t> labels(positions.size());
+  const Images set(a.data, script, model, Split::test);
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(a.batch));
   std::vector<double> seconds;
   constexpr Index warm_up = 20;
   for (Index step = 0; step < warm_up + a.steps; ++step) {
-    for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
-    predictor.gather(set, positions.data(), labels.data());
+    set.fill(step, predictor.images(), labels.data());
     const auto start = std::chrono::steady_clock::now();
     predictor.run();
     if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -66,7 +64,7 @@ int run(const PredictBenchArguments& a) {
 
 void add_bench_predict(CLI::App& bench, int& status) {
   auto a = std::make_shared<PredictBenchArguments>();
-  CLI::App* sub = bench.add_subcommand("predict", "Time inference of a network on real images");
+  CLI::App* sub = bench.add_subcommand("predict", "Time inference of a network on real images, or random ones where no data set fits");
   sub->footer("Example:\n  wengert bench predict --batch 256 --threads 2");
   sub->add_option("script", a->script, "Model script, default the report's network");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");

@@ -1,8 +1,7 @@
-// wengert bench step: one training step of a network on real batches, training under way.
+// wengert bench step: one training step of a network on real batches (random ones where no data set fits), training under way.
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <numeric>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -15,6 +14,7 @@
 #include "bench.hpp"
 #include "command.hpp"
 #include "data.hpp"
+#include "images.hpp"
 #include "json.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -34,7 +34,6 @@ struct StepArguments {
 int run(const StepArguments& a) {
   if (!a.target.empty()) direct::set_target(a.target);
   Script script = read_script(find_script(a.script));
-  const Dataset set = open_dataset(a.data, script.data, Split::train);
   TrainerOptions options = script.options;
   options.batch = a.batch;
   options.kernel = a.kernel;
@@ -42,13 +41,15 @@ int run(const StepArguments& a) {
   options.eager = a.eager;
   options.tuning = open_tuning(a.tuning, script.name);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
+  const Images set(a.data, script, trainer.model(), Split::train);
+  const Shape& image = script.input;
+  Tensor images = Tensor::uninitialised({{a.batch, image[0], image[1], image[2]}, DType::f32});
+  Tensor labels = Tensor::uninitialised({{a.batch}, DType::i32});
   std::vector<double> seconds;
-  std::vector<Index> positions(static_cast<std::size_t>(a.batch));
   for (Index step = 0; step < a.warm_up + a.steps; ++step) {
-    for (Index i = 0; i < a.batch; ++i) positions[static_cast<std::size_t>(i)] = (step * a.batch + i) % set.size();
-    const Dataset::Batch batch = set.gather(positions.data(), a.batch);
+    set.fill(step, images.mutable_view(), labels.mutable_view().write<std::int32_t>());
     const auto start = std::chrono::steady_clock::now();
-    trainer.step(batch.images, batch.labels);
+    trainer.step(images, labels);
     if (step >= a.warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
@@ -73,7 +74,8 @@ int run(const StepArguments& a) {
 
 void add_bench_step(CLI::App& bench, int& status) {
   auto a = std::make_shared<StepArguments>();
-  CLI::App* sub = bench.add_subcommand("step", "Time one training step of a network on real batches");
+  CLI::App* sub =
+      bench.add_subcommand("step", "Time one training step of a network on real batches, or random ones where no data set fits");
   sub->footer("Example:\n  wengert bench step --batch 64 --threads 1 --kernel im2col");
   sub->add_option("script", a->script, "Model script, default the report's network");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");

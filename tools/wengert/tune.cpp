@@ -15,7 +15,7 @@
 
 #include "bench.hpp"
 #include "command.hpp"
-#include "data.hpp"
+#include "images.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "outputs.hpp"
@@ -37,37 +37,6 @@ constexpr double bound = 1e-4;
 constexpr double clearly = 0.97;     // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
 constexpr double far_behind = 8;     // times the fastest: timed once, and out
 constexpr Index warm_up_steps = 20;  // so that ReLUs and winners are as in a training
-
-// Real images, or random ones where the data set's are of another shape.
-class Images {
- public:
-  Images(const Arguments& arguments, const Script& script, const Model& model) : classes_(model.classes()) {
-    set_ = open_dataset(arguments.data, script.data, Split::train);
-    real_ = set_.image() == model.image() && set_.classes <= classes_;
-    if (!real_) warn("no images " + model.image().text() + " at hand: kernels are timed on random ones");
-  }
-
-  void fill(Index step, const View& images, std::int32_t* labels) const {
-    const Index count = images.shape[0];
-    if (real_) {
-      std::vector<Index> positions(static_cast<std::size_t>(count));
-      for (Index i = 0; i < count; ++i) positions[static_cast<std::size_t>(i)] = (step * count + i) % set_.size();
-      return set_.gather(positions.data(), count, images.write<float>(), labels);
-    }
-    constexpr std::uint32_t factor = 1664525, offset = 1013904223;  // Numerical Recipes' generator
-    auto state = static_cast<std::uint32_t>(step);
-    for (Index i = 0; i < images.elements(); ++i) {
-      state = state * factor + offset;
-      images.write<float>()[i] = static_cast<float>(state >> 8) * 0x1p-24f;
-    }
-    for (Index i = 0; i < count; ++i) labels[i] = static_cast<std::int32_t>((step + i) % classes_);
-  }
-
- private:
-  Dataset set_;
-  Index classes_;
-  bool real_ = false;
-};
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -262,7 +231,7 @@ void tune_evaluation(const Arguments& arguments, const Images& images, TuningRep
 
 TuningReport tune(const Arguments& arguments) {
   Planned planned(arguments);
-  const Images images(arguments, planned.script(), planned.model());
+  const Images images(arguments.data, planned.script(), planned.model(), Split::train);
   const double rate = rate_of(planned.script().optimiser);
   for (Index step = 0; step < warm_up_steps; ++step) {
     TrainingStep& training = planned.training();
