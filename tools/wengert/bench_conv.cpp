@@ -17,6 +17,7 @@
 #include "command.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "peak.hpp"
 #include "planned_conv.hpp"
 #include "trial.hpp"
 
@@ -197,6 +198,7 @@ std::vector<Row> measure_planned(const Convolution& convolution, const ConvArgum
 
 void print_rows(const Convolution& convolution, const std::vector<Row>& rows, const ConvArguments& arguments) {
   const double flops = convolution.geometry.flops(convolution.batch), naive = arguments.alone ? 0 : rows.front().time.median;
+  const auto share = [&](const Row& row) { return share_of_peak(flops, convolution.x.value().dtype(), row.time.median, row.threads); };
   if (arguments.as_json) {
     Json results = Json::array();
     for (const Row& row : rows) {
@@ -204,7 +206,8 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
                          {"threads", row.threads},
                          {"ms", row.time.median * 1e3},
                          {"least_ms", row.time.least * 1e3},
-                         {"gflops", flops / row.time.median * 1e-9}});
+                         {"gflops", flops / row.time.median * 1e-9},
+                         {"share_of_peak", share(row).part}});
       if (arguments.planned) results.back()["tiles"] = row.tiles;
       if (!arguments.alone) results.back()["ratio_to_naive"] = naive / row.time.median;
     }
@@ -220,12 +223,12 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
          results}}.dump(2));
     return;
   }
-  print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP; OpenBLAS for {}", convolution.op(), arguments.dtype, convolution.batch,
-                         convolution.geometry.describe(), flops * 1e-6, blas::core_name()));
-  Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", arguments.planned ? "" : "times naive"}, {1, 2, 3, 4, 5});
+  print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP, dense whatever the kernel; OpenBLAS for {}", convolution.op(), arguments.dtype,
+                         convolution.batch, convolution.geometry.describe(), flops * 1e-6, blas::core_name()));
+  Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", "share", arguments.planned ? "" : "times naive"}, {1, 2, 3, 4, 5, 6});
   for (const Row& row : rows) {
     table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
-               fmt::format("{:.2f}", flops / row.time.median * 1e-9),
+               fmt::format("{:.2f}", flops / row.time.median * 1e-9), share(row).text(),
                arguments.planned ? row.tiles
                : arguments.alone ? "-"
                                  : fmt::format("{:.2f}", naive / row.time.median)});
@@ -237,7 +240,8 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
 
 void add_bench_conv(CLI::App& bench, int& status) {
   auto arguments = std::make_shared<ConvArguments>();
-  CLI::App* sub = bench.add_subcommand("conv", "Time a convolution: median, GFLOP/s, and the ratio to the naive kernel in the same run");
+  CLI::App* sub = bench.add_subcommand(
+      "conv", "Time a convolution: median, GFLOP/s, their share of the cores' peak, and the ratio to the naive kernel in the same run");
   sub->add_option("--kernel", arguments->kernels, "Kernels to time in turn: " + kernel_names() + "; default all that take it");
   sub->add_option("--shape", arguments->shape, "Batch, channels, height, width, filters, filter height and width: N,C,H,W,F,KH,KW")
       ->delimiter(',')
@@ -263,6 +267,7 @@ void add_bench_conv(CLI::App& bench, int& status) {
   sub->add_flag("--alone", arguments->alone, "Without the naive kernel to compare with, which takes most of the time");
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(
+      "FLOPs are those of a dense convolution; Winograd multiplies less than they say, so its share may pass 100%.\n"
       "Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {
     const Convolution convolution(*arguments);

@@ -1,5 +1,6 @@
 // wengert bench op: the sample calls of an op, on each of its kernels in turn.
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include "command.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "peak.hpp"
 
 namespace wengert::command {
 
@@ -34,8 +36,21 @@ struct Row {
   Index number;
   std::string inputs, attributes, kernel;
   Timing time = {};
-  std::string refusal = {};  // why the kernel does not take the case, instead of a time
+  std::optional<Share> share = {};  // none where nothing is moved
+  std::string refusal = {};         // why the kernel does not take the case, instead of a time
 };
+
+// Of the multiply-adds where the op counts them, else of a copy of what it reads and writes.
+std::optional<Share> share(const Op& op, const OpQuery& query, double seconds, int threads) {
+  if (op.alias) return {};
+  const std::vector<Spec> outputs = op.shapes(query);
+  if (op.flops) return share_of_peak(op.flops(query), deciding_dtype(query.inputs, outputs), seconds, threads);
+  Index bytes = 0;
+  for (const std::span<const Spec> specs : {query.inputs, std::span<const Spec>(outputs)}) {
+    for (const Spec& spec : specs) bytes += spec.shape.elements() * size_of(spec.dtype);
+  }
+  return share_of_copy(bytes, seconds, threads);
+}
 
 // Times one sample case on the kernels; a kernel that refuses it gets a row with its reason.
 void measure_case(const Op& op, const std::vector<Sample>& samples, Index number, const std::vector<std::string>& kernels,
@@ -74,7 +89,10 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
     rows.push_back(std::move(row));
   }
   const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
-  for (std::size_t i = 0; i < timed.size(); ++i) rows[timed[i]].time = times[i];
+  for (std::size_t i = 0; i < timed.size(); ++i) {
+    rows[timed[i]].time = times[i];
+    rows[timed[i]].share = share(op, {sample.attributes, specs}, times[i].median, executor->workers());
+  }
 }
 
 std::vector<Row> measure(const OpArguments& arguments) {
@@ -106,6 +124,9 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
                          {"us", row.refusal.empty() ? Json(row.time.median * 1e6) : Json()},
                          {"least_us", row.refusal.empty() ? Json(row.time.least * 1e6) : Json()},
                          {"refusal", row.refusal}});
+      if (!row.share) continue;
+      results.back()[row.share->area != nullptr ? "share_of_copy" : "share_of_peak"] = row.share->part;
+      if (row.share->area != nullptr) results.back()["area"] = row.share->area;
     }
     print_line(Json{
         {"op", arguments.op},
@@ -119,10 +140,11 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
   const std::string threads = arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads);
   print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s",
                          blas::core_name()));
-  Table table({"case", "kernel", "median", "minimum", "inputs", "attributes"}, {0, 2, 3});
+  Table table({"case", "kernel", "median", "minimum", "share", "inputs", "attributes"}, {0, 2, 3, 4});
   for (const Row& row : rows) {
     table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.time.median) : "refused",
-               row.refusal.empty() ? time_text(row.time.least) : "", row.inputs, row.refusal.empty() ? row.attributes : row.refusal});
+               row.refusal.empty() ? time_text(row.time.least) : "", row.share ? row.share->text() : "", row.inputs,
+               row.refusal.empty() ? row.attributes : row.refusal});
   }
   print_line(table.text());
 }
@@ -140,7 +162,9 @@ void add_bench_op(CLI::App& bench, int& status) {
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
       ->check(whole_number(1));
   sub->add_flag("--json", arguments->as_json, "Print JSON");
-  sub->footer("Example:\n  wengert bench op max_pool2d --case 1");
+  sub->footer(
+      "The share is of the cores' multiply-adds where FLOPs are counted (dense), else of copying in the cache that all bytes fit in.\n"
+      "Example:\n  wengert bench op max_pool2d --case 1");
   sub->callback([arguments, &status] {
     print_rows(measure(*arguments), *arguments);
     status = success;

@@ -1,32 +1,20 @@
 // wengert bench peak: what one core can do at most, to set the kernels' GFLOP/s beside.
-#include <array>
 #include <memory>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <wengert/backends/direct/peak.hpp>
 #include <wengert/backends/direct/target.hpp>
-#include <wengert/engine/tensor.hpp>
 
 #include "bench.hpp"
 #include "command.hpp"
 #include "output.hpp"
+#include "peak.hpp"
 
 namespace wengert::command {
 
 namespace {
-
-constexpr int rounds = 25;
-constexpr Index multiply_adds = 1 << 14;  // rounds of the chains: some hundred microseconds
-
-// Bytes that a copy reads and writes, half each: well inside a cache of usual size, and well beyond the last one.
-struct Area {
-  const char* name;
-  Index bytes;
-};
-constexpr std::array areas = {Area{"L1", 24 << 10}, Area{"L2", 384 << 10}, Area{"memory", 256 << 20}};
 
 struct Peak {
   std::vector<double> gflops;     // of each target
@@ -34,34 +22,11 @@ struct Peak {
 };
 
 Peak measure() {
-  const std::string before = direct::target();
-  std::vector<std::function<void()>> candidates;
-  for (const std::string& target : direct::targets()) {
-    candidates.push_back([&target] {
-      direct::set_target(target);
-      direct::run_multiply_adds(multiply_adds);
-    });
+  Peak peak{multiply_add_speeds(direct::targets()), copy_speeds(areas)};
+  constexpr double giga = 1e9;
+  for (auto* speeds : {&peak.gflops, &peak.gigabytes}) {
+    for (double& speed : *speeds) speed /= giga;
   }
-  std::vector<Timing> times = time_in_turn(candidates, rounds);
-  Peak peak;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    direct::set_target(direct::targets()[i]);
-    peak.gflops.push_back(direct::run_multiply_adds(multiply_adds) / times[i].median * 1e-9);
-  }
-  direct::set_target(before);
-
-  const Index most = areas.back().bytes / 2 / size_of(DType::f32);
-  const Tensor from = Tensor::full({most}, 1.0);
-  Tensor to = Tensor::zeros({most});
-  const float* source = from.view().read<float>();
-  float* destination = to.mutable_view().write<float>();
-  candidates.clear();
-  for (const Area& area : areas) {
-    const Index count = area.bytes / 2 / size_of(DType::f32);
-    candidates.push_back([=] { direct::run_copy(count, source, destination); });
-  }
-  times = time_in_turn(candidates, rounds);
-  for (std::size_t i = 0; i < areas.size(); ++i) peak.gigabytes.push_back(static_cast<double>(areas[i].bytes) / times[i].median * 1e-9);
   return peak;
 }
 

@@ -6,37 +6,33 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <wengert/backends/tbb/executor.hpp>
 #include <wengert/backends/direct/target.hpp>
-#include <wengert/models/predictor.hpp>
-#include <wengert/models/script.hpp>
-#include <wengert/ops/fusion/fusions.hpp>
 
 #include "bench.hpp"
 #include "command.hpp"
-#include "data.hpp"
 #include "images.hpp"
+#include "json.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "peak.hpp"
+#include "planned.hpp"
 
 namespace wengert::command {
 
 namespace {
 
-struct PredictBenchArguments {
-  std::string script = "mnist_cnn", data, kernel = "auto", target;
-  Index batch = 1, steps = 200;
-  int threads = 1;
+struct PredictBenchArguments : PlanRequest {
+  std::string data, target;
+  Index steps = 200;
   bool json = false;
+  PredictBenchArguments() : PlanRequest{.script = "mnist_cnn", .batch = 1, .threads = 1, .inference = true} {}
 };
 
 int run(const PredictBenchArguments& a) {
   if (!a.target.empty()) direct::set_target(a.target);
-  const Script script = read_script(find_script(a.script));
-  Model model(script.network, script.input);
-  model.initialise(script.options.seed);
-  Predictor predictor(model, a.batch, plan_options(KernelChoice::parse(a.kernel), tbb_executor(a.threads)));
-  const Images set(a.data, script, model, Split::test);
+  Planned planned(a);
+  const Images set(a.data, planned.script(), planned.model(), Split::test);
+  Predictor& predictor = planned.inference();
   std::vector<std::int32_t> labels(static_cast<std::size_t>(a.batch));
   std::vector<double> seconds;
   constexpr Index warm_up = 20;
@@ -47,15 +43,16 @@ int run(const PredictBenchArguments& a) {
     if (step >= warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds);
+  const Share share = share_of_peak(planned.flops(), DType::f32, middle, planned.workers());
   constexpr double milliseconds = 1e3;
   if (a.json) {
-    print_line(
-        nlohmann::json{{"ms", milliseconds * middle}, {"batch", a.batch}, {"threads", a.threads}, {"kernel", a.kernel}, {"steps", a.steps}}
-            .dump());
+    const nlohmann::json result = {{"ms", milliseconds * middle}, {"share_of_peak", share.part}, {"batch", a.batch},
+                                   {"threads", a.threads},        {"kernel", a.kernel},          {"steps", a.steps}};
+    print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {} a batch of {} (median of {}), {:.0f} images/s; threads {}, kernel {}", script.name, time_text(middle),
-                           a.batch, a.steps, static_cast<double>(a.batch) / middle, a.threads == 0 ? "all" : std::to_string(a.threads),
-                           a.kernel));
+    print_line(fmt::format("{}: {} a batch of {} (median of {}), {:.0f} images/s, {}; threads {}, kernel {}", planned.script().name,
+                           time_text(middle), a.batch, a.steps, static_cast<double>(a.batch) / middle, share.text(),
+                           a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
   }
   return success;
 }
@@ -65,7 +62,9 @@ int run(const PredictBenchArguments& a) {
 void add_bench_predict(CLI::App& bench, int& status) {
   auto a = std::make_shared<PredictBenchArguments>();
   CLI::App* sub = bench.add_subcommand("predict", "Time inference of a network on real images, or random ones where no data set fits");
-  sub->footer("Example:\n  wengert bench predict --batch 256 --threads 2");
+  sub->footer(
+      "The share of the cores' peak counts dense FLOPs; Winograd does fewer.\n"
+      "Example:\n  wengert bench predict --batch 256 --threads 2");
   sub->add_option("script", a->script, "Model script, default the report's network");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--batch", a->batch, "Images a call, default 1")->check(whole_number(1));

@@ -18,17 +18,18 @@
 #include "json.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "peak.hpp"
 #include "planned.hpp"
 
 namespace wengert::command {
 
 namespace {
 
-struct StepArguments {
-  std::string script = "mnist_cnn", data, kernel = "auto", target, tuning;
-  Index batch = 64, steps = 40, warm_up = 5;
-  int threads = 0;
+struct StepArguments : PlanRequest {
+  std::string data, target;
+  Index steps = 40, warm_up = 5;
   bool json = false, eager = false;
+  StepArguments() : PlanRequest{.script = "mnist_cnn", .batch = 64} {}
 };
 
 int run(const StepArguments& a) {
@@ -53,19 +54,22 @@ int run(const StepArguments& a) {
     if (step >= a.warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
+  const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // any plan has the same FLOPs
+  const Share share = share_of_peak(planned.flops(), DType::f32, middle, planned.workers());
   constexpr double milliseconds = 1e3;
   if (a.json) {
     const nlohmann::json result = {{"ms_per_step", milliseconds * middle},
                                    {"least_ms", milliseconds * least},
+                                   {"share_of_peak", share.part},
                                    {"batch", a.batch},
                                    {"threads", a.threads},
                                    {"kernel", a.kernel},
                                    {"steps", a.steps}};
     print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s; batch {}, threads {}, kernel {}",
+    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s, {}; batch {}, threads {}, kernel {}",
                            script.name, milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle,
-                           a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+                           share.text(), a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
   }
   return success;
 }
@@ -76,7 +80,9 @@ void add_bench_step(CLI::App& bench, int& status) {
   auto a = std::make_shared<StepArguments>();
   CLI::App* sub =
       bench.add_subcommand("step", "Time one training step of a network on real batches, or random ones where no data set fits");
-  sub->footer("Example:\n  wengert bench step --batch 64 --threads 1 --kernel im2col");
+  sub->footer(
+      "The share of the cores' peak counts dense FLOPs; Winograd and lists of winners do fewer.\n"
+      "Example:\n  wengert bench step --batch 64 --threads 1 --kernel im2col");
   sub->add_option("script", a->script, "Model script, default the report's network");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--batch", a->batch, "Images a step, default 64")->check(whole_number(1));

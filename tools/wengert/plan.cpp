@@ -100,15 +100,13 @@ class Printer {
   void line(const std::string& text, std::size_t indentation = 0) const { print_line(wrapped(text, indentation, columns_)); }
 
   void heading() const {
-    double flops = 0;
-    for (const StepRow& row : rows_) flops += row.flops;
     const char* const what = arguments_.inference ? "inference" : "training step";
     line(fmt::format("{}: {} of batch N = {} in {} of {} images; {}, {}; planned in {:.1f} ms", planned_.script().name, what,
                      planned_.batch(), counted(graph_.chunks(), "chunk"), graph_.chunk, counted(planned_.plan().barriers(), "barrier"),
                      counted(planned_.workers(), "thread"), planned_.milliseconds()));
     line(fmt::format(
         "{:.1f} M FLOPs (of convolutions and products, a multiply and an add counted as two, dense also where a list of winners is read)",
-        flops / 1e6));
+        planned_.flops() / 1e6));
   }
 
   void steps() const {

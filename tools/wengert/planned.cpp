@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <wengert/backends/tbb/executor.hpp>
+#include <wengert/engine/plan/report.hpp>
 #include <wengert/models/tuning_file.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 
@@ -27,6 +28,12 @@ Planned::Planned(const PlanRequest& request)
   if (request.inference) inference_ = std::make_unique<Predictor>(model_, batch_, std::move(made));
   else training_ = std::make_unique<TrainingStep>(model_, update_, batch_, script_.options.seed, std::move(made));
   milliseconds_ = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Planned::flops() const {
+  double sum = 0;
+  for (const plan::StepRow& row : plan::rows(plan())) sum += row.flops;
+  return sum;
 }
 
 std::unique_ptr<TrainingStep> Planned::another(std::shared_ptr<const plan::Tuning> tuning) {

@@ -11,7 +11,7 @@
 namespace wengert::command {
 
 struct PlanRequest {
-  std::string script, kernel = "auto", tuning;
+  std::string script = {}, kernel = "auto", tuning = {};
   Index batch = 0;         // 0: as the script says
   int threads = 0;         // 0: all
   bool inference = false;  // the network alone, instead of a training step
@@ -28,6 +28,7 @@ class Planned {
   Index batch() const { return batch_; }
   int workers() const { return executor_->workers(); }
   double milliseconds() const { return milliseconds_; }  // that declaring and planning took
+  double flops() const;                                  // of convolutions and products, in one run; dense, however a kernel does them
   Plan& plan() const { return inference_ ? inference_->plan() : training_->plan(); }
   TrainingStep& training() { return *training_; }       // not of an inference
   Predictor& inference() const { return *inference_; }  // of an inference only
