@@ -78,6 +78,7 @@ struct TrainerOptions {
   Schedule schedule = {};
   std::vector<RateGroup> rate_groups = {};
   std::shared_ptr<const plan::Tuning> tuning = {};  // of plans: models/tuning_file.hpp
+  std::vector<std::string> no_fusions = {};         // that plans of a step leave out, by name; "all": every one
   std::shared_ptr<Trace> trace = {};                // of the first planned steps: models/trace.hpp
 };
 

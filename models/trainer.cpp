@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <wengert/backends/tbb/executor.hpp>
@@ -134,7 +135,7 @@ struct Trainer::State {
     }
     std::unique_ptr<TrainingStep>& plan = plans[count];
     if (!plan) {
-      PlanOptions made = plan_options(KernelChoice::parse(options.kernel), executor);
+      PlanOptions made = plan_options(KernelChoice::parse(options.kernel), executor, options.no_fusions);
       made.tuning = options.tuning;
       plan = std::make_unique<TrainingStep>(model, update, count, options.seed, std::move(made));
     }
@@ -201,7 +202,8 @@ Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, c
     if (group.factor >= 0.0 && std::isfinite(group.factor)) continue;
     fail(fmt::format("[train] wanted a rate factor of at least 0 for '{}', got {:g}", group.prefix, group.factor));
   }
-  KernelChoice::parse(options.kernel);
+  plan_options(KernelChoice::parse(options.kernel), nullptr, options.no_fusions);  // unknown names are an error before the first step
+  if (options.eager && !options.no_fusions.empty()) fail("[train] wanted a plan to leave fusions out of, got an eager training");
   Model model(std::move(network), image, std::move(script));
   model.initialise(options.seed);
   Update update(optimiser, options.rate_groups);
@@ -363,6 +365,7 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
           {kernel_key, options.kernel},
           {execution_key, options.eager ? "eager" : "planned"},
           {"wengert.tuning", tuning_text(options.tuning.get())},
+          {"wengert.no_fusion", fmt::format("{}", fmt::join(options.no_fusions, ", "))},
           {"wengert.chunk", std::to_string(chunk_size(options.batch))},
           {"wengert.optimiser", update.describe()},
           {"wengert.schedule", options.schedule.describe()}};

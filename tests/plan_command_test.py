@@ -66,6 +66,34 @@ with tempfile.TemporaryDirectory() as name:
     check("conv1" in kept, f"kept: {kept}")
     naive = [step for step in plan("mnist_cnn", "--kernel", "naive")["steps"] if step["op"].startswith("conv2d")]
     check(naive and all(step["kernel"] == "naive" for step in naive), "--kernel naive is not")
+
+    # Fusions switched off: one, several, all.
+    def fused(*arguments):
+        made = plan("mnist_cnn", *arguments)
+        off = {note["text"].removesuffix(" is switched off") for note in made["notes"] if note["text"].endswith(" is switched off")}
+        return {step["fusion"] for step in made["steps"]} - {""}, off
+
+    everything, off = fused()
+    check(not off and len(everything) > 3, f"fused: {everything}, off: {off}")
+    check(fused("--no-fusion", "winners")[1] == {"winners"}, "--no-fusion winners is not told, or not alone")
+    left, off = fused("--no-fusion", "winners", "--no-fusion", "conv2d_weight + bias", "--inference")
+    check(off == {"winners", "conv2d_weight + bias"} and left, f"two fusions off: {off}, left: {left}")
+    left, off = fused("--no-fusion", "all")
+    check(not left and {"winners", "conv2d_weight + bias", "elementwise chain"} < off, f"all fusions off: {off}, left: {left}")
+    check("winners is switched off" in wengert("plan", "--no-fusion", "winners", "mnist_cnn").stdout, "plan does not say what is switched off")
+
+    def losses(*arguments):
+        return [epoch["loss"] for epoch in json.loads(wengert("train", small, "--examples", 200, "--epochs", 2, "--json", "--out", model, *arguments).stdout)["epochs"]]
+
+    for with_all, without in zip(losses(), losses("--no-fusion", "all")):
+        check(abs(with_all - without) <= 1e-4 * with_all, f"a loss of {with_all}, without fusions of {without}")
+    refused("train", "--resume", model, "--epochs", 3, "--quiet", "--out", model, says="wanted no_fusion 'all'")
+    refused("train", small, "--eager", "--no-fusion", "all", "--out", model, says="wanted a plan to leave fusions out of")
+    for command in (["plan"], ["train"], ["bench", "step"], ["bench", "predict"]):
+        refused(*command, small, "--no-fusion", "winers", says="wanted the name of a fusion, got 'winers'; did you mean 'winners'?")
+    for command in ("step", "predict"):
+        wengert("bench", command, small, "--steps", 2, "--no-fusion", "winners", "--no-fusion", "elementwise chain", "--json")
+
     inference = plan("mnist_cnn", "--inference")
     check(not any(step["backward"] for step in inference["steps"]) and len(inference["steps"]) < len(steps), "--inference plans a backward pass")
     wide = wengert("plan", "mnist_cnn", "--wide").stdout

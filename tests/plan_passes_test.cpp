@@ -179,6 +179,26 @@ TEST_CASE("fuse: each rule matches where it should, and fused and unfused plans 
   }
 }
 
+TEST_CASE("fuse: a rule that is switched off is applied nowhere, and the values stay") {
+  std::vector<std::string> names = {"all"};
+  for (const plan::Fusion& rule : builtin_fusions()) names.push_back(rule.name);
+  for (const SmallGraph& graph : {two_convolutions({.window = 2}), two_linears()}) {
+    const std::vector<Tensor> wanted = graph.eager();
+    for (const std::string& name : names) {
+      CAPTURE(name);
+      Plan plan = graph.plan(plan_options({}, nullptr, {name}));
+      for (const std::string& rule : names) {
+        if (rule == "all" || (name != "all" && name != rule)) continue;
+        CHECK(noted(plan.graph(), "fuse", rule + " is switched off"));
+        CHECK(!noted(plan.graph(), "fuse", rule + " at ["));
+      }
+      const auto what = differ(outputs_of(plan), wanted, plan_bound(DType::f32));
+      CHECK_MESSAGE(!what, what.value_or(""));
+    }
+  }
+  CHECK_THROWS_WITH_AS(plan_options({}, nullptr, {"winers"}), doctest::Contains("got 'winers'; did you mean 'winners'?"), Error);
+}
+
 TEST_CASE("fuse: pool before ReLU, stride, dilation, padding, groups, several pools: whatever matches, the values stay") {
   const auto check = [](const char* name, const SmallGraph& graph) {
     const auto what = plans_differ(graph);

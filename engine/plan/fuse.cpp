@@ -5,6 +5,10 @@ namespace wengert::plan {
 
 void fuse(Graph& graph, const std::vector<Fusion>& rules) {
   for (const Fusion& rule : rules) {  // in the order of the table: later rules build on what earlier ones made
+    if (!rule.apply) {
+      graph.note("fuse", rule.name + " is switched off");
+      continue;
+    }
     bool fitted = false;
     for (StepId s = 0; s < static_cast<StepId>(graph.steps.size()); ++s) {
       if (!graph.step(s).alive) continue;

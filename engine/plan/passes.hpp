@@ -16,9 +16,9 @@ void prune(Graph& graph);
 // batch rules. A rule looks at the graph around one step and returns whether it changed anything; where it nearly fits, it notes why not. Of
 // a rule that fits nowhere, what it wants is noted.
 struct Fusion {
-  std::string name = {};   // "conv2d + bias + relu"
-  std::string wants = {};  // "a max pool behind a ReLU, ..."
-  std::function<bool(Graph&, StepId)> apply = {};
+  std::string name = {};                           // "conv2d + bias + relu"
+  std::string wants = {};                          // "a max pool behind a ReLU, ..."
+  std::function<bool(Graph&, StepId)> apply = {};  // absent: the rule is switched off
 };
 void fuse(Graph& graph, const std::vector<Fusion>& rules);
 

@@ -18,13 +18,30 @@ const std::vector<plan::Fusion>& builtin_fusions() {
   return rules;
 }
 
-PlanOptions plan_options(const KernelChoice& kernels, std::shared_ptr<Executor> executor) {
+namespace {
+
+void switch_off(std::vector<plan::Fusion>& rules, const std::string& name) {
+  std::vector<std::string> valid = {"all"};
+  bool found = false;
+  for (plan::Fusion& rule : rules) {
+    valid.push_back(rule.name);
+    if (name != rule.name && name != "all") continue;
+    rule.apply = nullptr;
+    found = true;
+  }
+  if (!found) fail("[no-fusion] wanted the name of a fusion, got '" + name + "'" + suggestion(name, valid));
+}
+
+}  // namespace
+
+PlanOptions plan_options(const KernelChoice& kernels, std::shared_ptr<Executor> executor, const std::vector<std::string>& without) {
   static const Catalogue catalogue = builtin_catalogue();
   PlanOptions options;
   options.catalogue = &catalogue;
   options.kernels = kernels;
   options.executor = std::move(executor);
   options.fusions = builtin_fusions();
+  for (const std::string& name : without) switch_off(options.fusions, name);
   options.reorder = &reorder_op();
   return options;
 }

@@ -8,8 +8,10 @@ namespace wengert {
 // The rules in the order in which a plan tries them.
 const std::vector<plan::Fusion>& builtin_fusions();
 
-// Options of a plan with the built-in rules and layouts.
-PlanOptions plan_options(const KernelChoice& kernels = {}, std::shared_ptr<Executor> executor = nullptr);
+// Options of a plan with the built-in rules and layouts. The rules named in `without` are switched off, by "all" every one. Throws Error for a
+// name that no rule has.
+PlanOptions plan_options(const KernelChoice& kernels = {}, std::shared_ptr<Executor> executor = nullptr,
+                         const std::vector<std::string>& without = {});
 
 // The fused ops. They are values of plans only: they have no gradient, being made after differentiation.
 std::vector<Op> fusion_ops();

@@ -57,4 +57,11 @@ std::string kernel_names() { return fmt::format("auto, {}", fmt::join(known_back
 
 std::string kernel_help() { return "The kernel to choose: " + kernel_names() + ", or such a name with ',auto' to fall back"; }
 
+void add_no_fusion(CLI::App& app, std::vector<std::string>& names) {
+  app.add_option("--no-fusion", names,
+                 "Leave this fusion out of the plan, to compare; may be repeated; 'all': every one. `wengert plan` names them")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+}
+
 }  // namespace wengert::command

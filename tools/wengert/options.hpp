@@ -24,6 +24,9 @@ CLI::Validator positive_number();
 std::string kernel_names();
 std::string kernel_help();
 
+// --no-fusion NAME, which may be repeated.
+void add_no_fusion(CLI::App& app, std::vector<std::string>& names);
+
 constexpr Index most_threads = 1024;
 
 }  // namespace wengert::command

@@ -17,6 +17,7 @@ namespace wengert::command {
 Planned::Planned(const PlanRequest& request)
     : script_(open_script(request.script)),
       kernel_(request.kernel),
+      no_fusions_(request.no_fusions),
       batch_(request.batch > 0 ? request.batch : script_.options.batch),
       executor_(tbb_executor(request.threads)),
       model_(script_.network, script_.input, script_.text),
@@ -41,7 +42,7 @@ std::unique_ptr<TrainingStep> Planned::another(std::shared_ptr<const plan::Tunin
 }
 
 PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
-  PlanOptions options = plan_options(KernelChoice::parse(kernel_), executor_);
+  PlanOptions options = plan_options(KernelChoice::parse(kernel_), executor_, no_fusions_);
   options.tuning = std::move(tuning);
   return options;
 }

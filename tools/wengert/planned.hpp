@@ -15,6 +15,7 @@ struct PlanRequest {
   Index batch = 0;         // 0: as the script says
   int threads = 0;         // 0: all
   bool inference = false;  // the network alone, instead of a training step
+  std::vector<std::string> no_fusions = {};
 };
 
 class Planned {
@@ -41,6 +42,7 @@ class Planned {
 
   Script script_;
   std::string kernel_;
+  std::vector<std::string> no_fusions_;
   Index batch_;
   std::shared_ptr<Executor> executor_;
   Model model_;

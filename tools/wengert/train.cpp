@@ -40,6 +40,7 @@ struct TrainArguments {
   std::uint64_t seed = 0;
   int threads = 0;
   bool serial = false, json = false, quiet = false, keep_best = false, eager = false;
+  std::vector<std::string> no_fusions;
   const CLI::App* given = nullptr;
 
   bool has(const char* option) const { return given->count(option) > 0; }
@@ -85,6 +86,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   if (a.has("--rate")) set_rate(script.optimiser, a.rate);
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
+  script.options.no_fusions = a.no_fusions;
   script.options.threads = a.serial ? 1 : a.threads;
 }
 
@@ -264,6 +266,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, kernel_help());
+  add_no_fusion(*sub, a->no_fusions);
   sub->add_flag("--serial", a->serial, "One worker");
   sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));
   sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(whole_number(0));
