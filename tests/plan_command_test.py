@@ -154,6 +154,8 @@ with tempfile.TemporaryDirectory() as name:
     refused_tuning("{}", "found other JSON")
     refused_tuning(json.dumps({**measured, "wengert_tuning": 99}), "found 99")
     refused_tuning(json.dumps({**measured, "ops": [{"op": 3}]}), "broken")
+    for change, says in (({"layout": "nhwc9"}, "wanted a layout, found 'nhwc9'"), ({"winner": "im2cal"}, "did you mean 'im2col'")):
+        refused_tuning(json.dumps({**measured, "ops": [{**measured["ops"][0], **change}, *measured["ops"][1:]]}), says)
     refused("plan", small, "--tuning", folder / "absent.json", says="absent.json")
     refused("tune", small, "--out", folder / "no" / "tuning.json", says="no/tuning.json")
 
