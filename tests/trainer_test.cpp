@@ -101,8 +101,8 @@ TEST_CASE("losses of the first ten steps on MNIST, on naive kernels and on each 
   naive.kernel = "naive";
   naive.eager = true;
   check("naive", 2e-6, losses_of(naive));
-  // Planned, sums in another order: 4e-7 apart where measured (AVX2, SSE4).
-  const std::map<std::string, double> bounds = {{"AVX-512", 2e-5}, {"AVX2", 1e-5}, {"SSE4", 1e-5}, {"NEON", 1e-5}};
+  // Planned, by Winograd's algorithm: below 1e-5 (AVX2) and 3e-5 (SSE4) where measured; a maximum of a pool that rounding moves is worth as much.
+  const std::map<std::string, double> bounds = {{"AVX-512", 1e-4}, {"AVX2", 1e-4}, {"SSE4", 1e-4}, {"NEON", 1e-4}};
   const std::string best = direct::target();
   for (const std::string& target : direct::targets()) {
     direct::set_target(target);
