@@ -80,6 +80,7 @@ plan::Tuning winners_of(const Json& json) {
   plan::Tuning tuning;
   tuning.machine = json.at("machine").at("processor").get<std::string>();
   tuning.script = json.at("script").get<std::string>();
+  tuning.threads = json.at("machine").at("threads").get<int>();
   for (const Json& op : json.at("ops")) {
     const auto key = op.at("op").get<std::string>();
     tuning.winner[key] = KernelChoice::parse(op.at("winner").get<std::string>()).backend;  // an unknown one is an error
@@ -96,6 +97,7 @@ plan::Tuning tuning_of(const TuningReport& report) {
   plan::Tuning tuning;
   tuning.machine = report.machine.processor;
   tuning.script = report.script;
+  tuning.threads = report.threads;
   for (const TuningEntry& entry : report.entries) {
     tuning.winner[entry.key] = entry.winner;
     if (entry.layout) tuning.layout[entry.key] = *entry.layout;

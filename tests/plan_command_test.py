@@ -127,6 +127,7 @@ with tempfile.TemporaryDirectory() as name:
 
     known = [step for step in plan(small, "--tuning", tuning)["steps"] if step["why"].startswith("fastest in the tuning file")]
     check(known, "the plan takes nothing from its tuning file")
+    check("measured with threads 1, this run has 2" in wengert("plan", small, "--threads", 2, "--tuning", tuning).stderr, "tuning of another thread count")
     changed = json.loads(tuning.read_text())
     for op in changed["ops"]:
         if op["op"].startswith("matmul "):

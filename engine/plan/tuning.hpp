@@ -13,6 +13,7 @@ namespace wengert::plan {
 struct Tuning {
   std::string machine = {};  // the processor it was measured on
   std::string script = {};   // the name of the model script whose plans it was measured in
+  int threads = 0;           // that ran them
   std::map<std::string, std::string> winner = {};
   std::map<std::string, Layout> layout = {};  // of output 0, where it was measured to be better another one than the readers would take
 

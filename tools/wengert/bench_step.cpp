@@ -41,7 +41,7 @@ int run(const StepArguments& a) {
   options.threads = a.threads;
   options.eager = a.eager;
   options.no_fusions = a.no_fusions;
-  options.tuning = open_tuning(a.tuning, script.name);
+  options.tuning = open_tuning(a.tuning, script.name, a.threads);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   const Images set(a.data, script, trainer.model(), Split::train);
   const Shape& image = script.input;

@@ -56,7 +56,7 @@ void print_table(const Evaluation& e) {
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
   const Script script = script_of(a.model, a.script);
-  Context::current().tuning = open_tuning(a.tuning, script.name);
+  Context::current().tuning = open_tuning(a.tuning, script.name, a.threads);
   const Model model = load_model(a.model, script);
   const Evaluation result = evaluate(model, open_dataset_of(a.model, a.data, script.data, Split::test), a.eager);
   if (!std::isfinite(result.loss)) fail("[evaluate] the network of '" + a.model + "' gives values that are not finite");

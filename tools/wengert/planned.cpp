@@ -23,7 +23,7 @@ Planned::Planned(const PlanRequest& request)
       model_(script_.network, script_.input, script_.text),
       update_(script_.optimiser, script_.options.rate_groups) {
   model_.initialise(script_.options.seed);
-  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name);
+  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name, request.threads);
   PlanOptions made = options(tuning);
   const auto start = std::chrono::steady_clock::now();
   if (request.inference) inference_ = std::make_unique<Predictor>(model_, batch_, std::move(made));
@@ -47,12 +47,16 @@ PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
   return options;
 }
 
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script) {
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads) {
   if (path.empty()) return nullptr;
   TuningFile file = read_tuning(path);
   if (file.tuning && file.tuning->script != script) {
     warn(fmt::format("[tuning '{}'] it was measured for '{}', this is '{}': what it does not know takes the usual kernels", path,
                      file.tuning->script, script));
+  }
+  if (const int here = tbb_executor(threads)->workers(); file.tuning && file.tuning->threads != here) {
+    warn(fmt::format("[tuning '{}'] it was measured with threads {}, this run has {}: another kernel may be the fastest", path,
+                     file.tuning->threads, here));
   }
   if (file.tuning) return std::make_shared<const plan::Tuning>(std::move(*file.tuning));
   warn(file.refusal + "; kernels are chosen without it");

@@ -53,7 +53,8 @@ class Planned {
 };
 
 // The tuning file of --tuning, or null where none is given. One that does not fit this machine is refused in a line on standard error, and
-// null stands for it. Throws Error where there is no such file.
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script);
+// null stands for it; that it was measured for another script or number of threads is said there too. Throws Error where there is no such
+// file.
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads);
 
 }  // namespace wengert::command
