@@ -434,6 +434,26 @@ TEST_CASE("groups") {
   });
 }
 
+TEST_CASE("depthwise in blocks: any padding, stride and dilation, long rows") {
+  on_every_target([] {
+    for (int i = 0; i < 240; ++i) {
+      ConvTask task;
+      task.direction = static_cast<Direction>(i % 3);
+      ConvGeometry& g = task.geometry = random_geometry(1, i % 4 == 0);
+      if (pick(0, 1) == 0) {
+        g.width += pick(8, 30);
+        g.out_width = out_size(g.width, g.kernel_width, g.stride_width, g.dilation_width, g.pad_left + g.pad_right);
+      }
+      g.groups = g.filters = g.channels = pick(2, 20);
+      task.bias = task.direction != Direction::data && pick(0, 1) == 0;
+      task.relu = task.direction == Direction::forward && pick(0, 1) == 0;
+      task.gate = task.direction == Direction::data && pick(0, 1) == 0;
+      if (task.direction == Direction::forward) check_forward(Case(task, pick(0, 3)));
+      else check_gradient(Case(task, pick(0, 3)));
+    }
+  });
+}
+
 TEST_CASE("NaN and infinities go where they belong") {
   on_every_target([] {
     for (int i = 0; i < 60; ++i) {

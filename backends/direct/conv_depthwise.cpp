@@ -1,9 +1,11 @@
 // Rung direct, depthwise convolution (each channel its own filter) in planes of 8 channels: lanes are channels and, in wider vectors,
-// neighbouring pixels; a few vectors of a row (forward and data) or all taps (weight) stay in registers. Times itself through
-//   wengert bench conv --kernel direct
+// neighbouring pixels. Outputs are cut into blocks that the same taps serve, the inside by all, the edges by those that do not lie in the
+// padding, so that input is read in place; where most is edge, a plane is copied between borders of zeros instead. The weights (forward and
+// data) or sums (weight) of up to 9 taps stay in registers. Times itself through
+//   wengert bench conv --planned --kernel direct --groups G
 #include <algorithm>
-#include <cstdint>
-#include <cstring>
+#include <limits>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE <wengert/backends/direct/conv_depthwise.cpp>
@@ -16,26 +18,36 @@
 namespace wengert::direct {
 namespace {
 
-// A row of outputs of one plane; tap t reads in + offsets[t] and multiplies by the 8 floats at w + 8 * t.
-struct DepthRow {
-  const float* in;
-  const std::int32_t* offsets;
-  Index taps;
-  const float *w, *bias, *mask;  // 8 floats each
+constexpr int most_taps = 9;  // at a time
+
+// Floats behind a pixel of the input, and in the weights or sums of a plane.
+struct DepthTap {
+  Index in, w;
+};
+// Floats before the first pixel of a plane, between lines, and between the pixels of a line.
+struct DepthWalk {
+  Index first, line, pixel;
+};
+// Outputs that the same taps serve, row by row or, where few lie in a row, column by column.
+struct DepthBlock {
+  Index lines, pixels;
+  DepthWalk in, out;
+  std::vector<DepthTap> taps;
+};
+
+struct DepthOutputs {
+  const float *in, *w, *bias;
   float* out;
-  Index width, pixel;  // outputs, and floats between them
   float floor;
 };
-// Rows of y against the input; sums: 16 floats a tap, then 16 of y itself.
 struct DepthSums {
   const float *in, *y;
-  const std::int32_t* offsets;
-  Index taps, rows, width, in_row, y_row;
-  float* sums;
+  float *sums, *y_sum;  // y_sum: of y itself
 };
 struct DepthFunctions {
-  void (*row)(const DepthRow& call);
-  void (*sums)(const DepthSums& call);
+  Index pixels;  // of a vector: lines of a multiple of them fill it
+  void (*outputs)(const DepthBlock& block, const DepthOutputs& call);
+  void (*sums)(const DepthBlock& block, const DepthSums& call);
 };
 
 }  // namespace
@@ -46,109 +58,118 @@ HWY_BEFORE_NAMESPACE();
 namespace wengert::direct::HWY_NAMESPACE {
 namespace {
 
-constexpr int parts = lanes < 8 ? 8 / lanes : 1;  // vectors of a pixel
-constexpr int wide = lanes < 8 ? 1 : lanes / 8;   // pixels of a vector
-
-// 8 floats in every pixel of a vector.
+// Of a vector; where it has 4 lanes, two make a pixel.
 template <class Tag>
-HWY_INLINE V every_pixel(Tag d, const float* p) {
-  if constexpr (lanes == 16) return hn::Combine(d, hn::LoadU(D8(), p), hn::LoadU(D8(), p));
+constexpr int pixels_of = hn::MaxLanes(Tag()) == 16 ? 2 : 1;
+
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> load_pixels(Tag d, const float* p, Index pixel) {
+  if constexpr (pixels_of<Tag> == 2) return load_parts(d, p, p + pixel);
   else return hn::LoadU(d, p);
 }
+template <class Tag>
+HWY_INLINE void store_pixels(Tag d, hn::Vec<Tag> v, float* p, Index pixel) {
+  if constexpr (pixels_of<Tag> == 2) store_parts(v, p, p + pixel);
+  else hn::StoreU(v, d, p);
+}
+// Adds all pixels to the one at p.
+template <class Tag>
+HWY_INLINE void add_pixels([[maybe_unused]] Tag d, hn::Vec<Tag> v, float* p) {
+  const D8 one;
+  if constexpr (pixels_of<Tag> == 2) hn::StoreU(hn::Add(hn::LoadU(one, p), hn::Add(hn::LowerHalf(one, v), hn::UpperHalf(one, v))), one, p);
+  else hn::StoreU(hn::Add(hn::LoadU(one, p), v), one, p);
+}
 
-template <int vectors>
-HWY_INLINE void depth_tile(const DepthRow& c, Index column) {
-  const D d;
-  for (int half = 0; half < parts; ++half) {
-    const int lane = half * lanes;
-    V sum[vectors];
+template <int taps, class Tag>
+void outputs_of_taps(const DepthBlock& b, const DepthOutputs& c, const DepthTap* tap) {
+  const Tag d;
+  constexpr Index step = pixels_of<Tag>;
+  const bool more = tap != b.taps.data();  // add to what out holds
+  const float least = tap + taps == b.taps.data() + b.taps.size() ? c.floor : -std::numeric_limits<float>::infinity();
+  const Index pixels = b.pixels, in_step = step * b.in.pixel, out_pixel = b.out.pixel;
+  for (int lane = 0; lane < 8; lane += half_lanes) {
+    hn::Vec<Tag> w[most_taps];
+    Index offset[most_taps];
     UNROLL
-    for (int v = 0; v < vectors; ++v) sum[v] = every_pixel(d, c.bias + lane);
-    const float* const in = c.in + column * 8 + lane;
-    for (Index t = 0; t < c.taps; ++t) {
-      const V w = every_pixel(d, c.w + t * 8 + lane);
-      const float* const p = in + c.offsets[t];
-      UNROLL
-      for (int v = 0; v < vectors; ++v) sum[v] = hn::MulAdd(w, hn::LoadU(d, p + v * wide * 8), sum[v]);
-    }
-    const V floor = hn::Set(d, c.floor), mask = every_pixel(d, c.mask + lane);
-    float* out = c.out + column * c.pixel + lane;
-    const Index pixel = c.pixel;
-    UNROLL
-    for (int v = 0; v < vectors; ++v) {
-      store_parts(hn::And(max_of(floor, sum[v]), mask), out, out + pixel);
-      out += wide * pixel;
+    for (int t = 0; t < taps; ++t) w[t] = load_pixels(d, c.w + tap[t].w + lane, 0), offset[t] = tap[t].in;
+    const hn::Vec<Tag> bias = load_pixels(d, c.bias + lane, 0), floor = hn::Set(d, least);
+    for (Index line = 0; line < b.lines; ++line) {
+      const float* in = c.in + b.in.first + line * b.in.line + lane;
+      float* out = c.out + b.out.first + line * b.out.line + lane;
+      for (Index i = 0; i < pixels; i += step, in += in_step, out += step * out_pixel) {
+        hn::Vec<Tag> sum = more ? load_pixels(d, out, out_pixel) : bias, other = hn::Zero(d);  // two chains
+        UNROLL
+        for (int t = 0; t < taps; ++t) {
+          hn::Vec<Tag>& to = t % 2 == 0 ? sum : other;
+          to = hn::MulAdd(w[t], hn::LoadU(d, in + offset[t]), to);
+        }
+        if constexpr (taps > 1) sum = hn::Add(sum, other);
+        store_pixels(d, max_of(floor, sum), out, out_pixel);
+      }
     }
   }
 }
 
-void depth_row(const DepthRow& c) {
-  Index column = 0;
-  for (; column + 8 * wide <= c.width; column += 8 * wide) depth_tile<8>(c, column);
-  for (; column + 2 * wide <= c.width; column += 2 * wide) depth_tile<2>(c, column);
-  for (; column + wide <= c.width; column += wide) depth_tile<1>(c, column);
-  for (; column < c.width; ++column)  // half a vector is left
-    for (Index l = 0; l < 8; ++l) {
-      float sum = c.bias[l];
-      for (Index t = 0; t < c.taps; ++t) sum += c.w[t * 8 + l] * c.in[column * 8 + l + c.offsets[t]];
-      std::uint32_t bits, used;
-      sum = sum < c.floor ? c.floor : sum;
-      std::memcpy(&bits, &sum, sizeof bits);
-      std::memcpy(&used, c.mask + l, sizeof used);
-      bits &= used;
-      std::memcpy(c.out + column * c.pixel + l, &bits, sizeof bits);
-    }
-}
-
-// One pixel in a vector, the others zero.
-template <class Tag>
-HWY_INLINE V one_pixel(Tag d, const float* p) {
-  if constexpr (lanes == 16) return hn::ZeroExtendVector(d, hn::LoadU(D8(), p));
-  else return hn::LoadU(d, p);
-}
-
-template <int taps>
-HWY_INLINE void depth_taps(const DepthSums& c, Index first, bool with_y) {
-  const D d;
-  for (int half = 0; half < parts; ++half) {
-    const int lane = half * lanes;
-    float* const sums = c.sums + first * 16 + lane;
-    V sum[taps];
+template <int taps, class Tag>
+void sums_of_taps(const DepthBlock& b, const DepthSums& c, const DepthTap* tap) {
+  const Tag d;
+  constexpr Index step = pixels_of<Tag>;
+  const Index pixels = b.pixels, in_step = step * b.in.pixel, y_step = step * b.out.pixel;
+  for (int lane = 0; lane < 8; lane += half_lanes) {
+    hn::Vec<Tag> sum[most_taps], y_sum = hn::Zero(d);
+    Index offset[most_taps];
     UNROLL
-    for (int t = 0; t < taps; ++t) sum[t] = hn::LoadU(d, sums + t * 16);
-    V total = hn::Zero(d);
-    for (Index row = 0; row < c.rows; ++row) {
-      const float *in = c.in + row * c.in_row + lane, *y = c.y + row * c.y_row + lane;
-      Index column = 0;
-      for (; column + wide <= c.width; column += wide, in += wide * 8, y += wide * 8) {
-        const V g = hn::LoadU(d, y);
-        total = hn::Add(total, g);
+    for (int t = 0; t < taps; ++t) sum[t] = hn::Zero(d), offset[t] = tap[t].in;
+    for (Index line = 0; line < b.lines; ++line) {
+      const float* in = c.in + b.in.first + line * b.in.line + lane;
+      const float* y = c.y + b.out.first + line * b.out.line + lane;
+      for (Index i = 0; i < pixels; i += step, in += in_step, y += y_step) {
+        const hn::Vec<Tag> g = hn::LoadU(d, y);
+        y_sum = hn::Add(y_sum, g);
         UNROLL
-        for (int t = 0; t < taps; ++t) sum[t] = hn::MulAdd(g, hn::LoadU(d, in + c.offsets[first + t]), sum[t]);
-      }
-      if (column < c.width) {
-        const V g = one_pixel(d, y);
-        total = hn::Add(total, g);
-        UNROLL
-        for (int t = 0; t < taps; ++t) sum[t] = hn::MulAdd(g, one_pixel(d, in + c.offsets[first + t]), sum[t]);
+        for (int t = 0; t < taps; ++t) sum[t] = hn::MulAdd(g, hn::LoadU(d, in + offset[t]), sum[t]);
       }
     }
     UNROLL
-    for (int t = 0; t < taps; ++t) hn::StoreU(sum[t], d, sums + t * 16);
-    float* const y_sum = c.sums + c.taps * 16 + lane;
-    if (with_y) hn::StoreU(hn::Add(hn::LoadU(d, y_sum), total), d, y_sum);
+    for (int t = 0; t < taps; ++t) add_pixels(d, sum[t], c.sums + tap[t].w + lane);
+    if (tap == b.taps.data()) add_pixels(d, y_sum, c.y_sum + lane);
   }
 }
 
-void depth_sums(const DepthSums& c) {
-  Index first = 0;
-  for (; first + 9 <= c.taps; first += 9) depth_taps<9>(c, first, first == 0);
-  for (; first + 5 <= c.taps; first += 5) depth_taps<5>(c, first, first == 0);
-  for (; first + 2 <= c.taps; first += 2) depth_taps<2>(c, first, first == 0);
-  for (; first < c.taps; ++first) depth_taps<1>(c, first, first == 0);
+// Calls the function for all taps of the block, most_taps at a time (or for none of them).
+template <class Call>
+void by_taps(const DepthBlock& b, const Call& call,
+             void (*const (&functions)[most_taps + 1])(const DepthBlock&, const Call&, const DepthTap*)) {
+  const DepthTap *tap = b.taps.data(), *const last = tap + b.taps.size();
+  do {
+    const Index count = std::min<Index>(most_taps, last - tap);
+    functions[count](b, call, tap);
+    tap += count;
+  } while (tap != last);
 }
 
-constexpr DepthFunctions functions{&depth_row, &depth_sums};
+template <class Tag>
+void outputs_in(const DepthBlock& b, const DepthOutputs& c) {
+  static constexpr decltype(&outputs_of_taps<0, Tag>) functions[] = {
+      &outputs_of_taps<0, Tag>, &outputs_of_taps<1, Tag>, &outputs_of_taps<2, Tag>, &outputs_of_taps<3, Tag>, &outputs_of_taps<4, Tag>,
+      &outputs_of_taps<5, Tag>, &outputs_of_taps<6, Tag>, &outputs_of_taps<7, Tag>, &outputs_of_taps<8, Tag>, &outputs_of_taps<9, Tag>};
+  by_taps(b, c, functions);
+}
+template <class Tag>
+void sums_in(const DepthBlock& b, const DepthSums& c) {
+  static constexpr decltype(&sums_of_taps<0, Tag>) functions[] = {
+      &sums_of_taps<0, Tag>, &sums_of_taps<1, Tag>, &sums_of_taps<2, Tag>, &sums_of_taps<3, Tag>, &sums_of_taps<4, Tag>,
+      &sums_of_taps<5, Tag>, &sums_of_taps<6, Tag>, &sums_of_taps<7, Tag>, &sums_of_taps<8, Tag>, &sums_of_taps<9, Tag>};
+  by_taps(b, c, functions);
+}
+
+bool wide(const DepthBlock& b, Index step) { return b.pixels % pixels_of<D> == 0 && step == 8; }
+void depth_outputs(const DepthBlock& b, const DepthOutputs& c) { wide(b, b.in.pixel) ? outputs_in<D>(b, c) : outputs_in<D8>(b, c); }
+void depth_sums(const DepthBlock& b, const DepthSums& c) {
+  wide(b, std::max(b.in.pixel, b.out.pixel)) ? sums_in<D>(b, c) : sums_in<D8>(b, c);
+}
+
+constexpr DepthFunctions functions{pixels_of<D>, &depth_outputs, &depth_sums};
 
 }  // namespace
 }  // namespace wengert::direct::HWY_NAMESPACE
@@ -157,8 +178,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include <fmt/format.h>
 
-#include <limits>
-#include <vector>
+#include <cmath>
+#include <cstring>
 #include <wengert/backends/direct/conv_impl.hpp>
 #include <wengert/backends/direct/target.hpp>
 
@@ -170,120 +191,170 @@ DepthFunctions depth_functions() {
   return each[target_index()];
 }
 
+// Neighbouring outputs of one axis that are served by the taps of places first to last (without it).
+struct Stretch {
+  Index begin, count, first, last;
+};
+
+// Output i reads i * stride + place, which for some taps lies outside 0 to size. The places go up or down.
+std::vector<Stretch> stretches(Index outputs, Index stride, Index size, const std::vector<Index>& places) {
+  std::vector<Stretch> made;
+  for (Index i = 0; i < outputs; ++i) {
+    const auto inside = [&](Index place) { return i * stride + place >= 0 && i * stride + place < size; };
+    const auto from = std::find_if(places.begin(), places.end(), inside), to = std::find_if_not(from, places.end(), inside);
+    const Index first = from - places.begin(), last = to - places.begin();
+    if (!made.empty() && made.back().first == first && made.back().last == last) ++made.back().count;
+    else made.push_back({i, 1, first, last});
+  }
+  return made;
+}
+
+// A plane of the input, of which `top` rows and `left` columns of padding are not there.
+struct DepthInput {
+  Index height, width, top, left, stride_height, stride_width;
+};
+
+// All outputs. The taps of a pass come row by row.
+std::vector<DepthBlock> blocks_of(const Lowered& shape, const DepthInput& from, Index vector_pixels) {
+  const Index in_row = from.width * plane_channels, out_row = shape.out_width * plane_channels;
+  std::vector<DepthBlock> blocks;
+  Index before = 0;  // taps of earlier passes
+  for (const TilePass& pass : shape.passes) {
+    std::vector<Index> rows, columns;
+    for (const Tap& tap : pass.taps) {
+      if (tap.x == pass.taps[0].x) rows.push_back(tap.y - from.top);
+      if (tap.y == pass.taps[0].y) columns.push_back(tap.x - from.left);
+    }
+    const DepthWalk in{0, from.stride_height * in_row, from.stride_width * plane_channels};
+    const DepthWalk out{pass.first_row * out_row + pass.first_column * plane_channels, shape.step_height * out_row,
+                        shape.step_width * plane_channels};
+    const auto add = [&](const Stretch& v, const Stretch& h) {
+      const bool tall = h.count < 4 && h.count < v.count;
+      DepthBlock b{tall ? h.count : v.count, tall ? v.count : h.count, in, out, {}};
+      for (DepthWalk* walk : {&b.in, &b.out}) {
+        walk->first += v.begin * walk->line + h.begin * walk->pixel;
+        if (tall) std::swap(walk->line, walk->pixel);
+      }
+      for (Index r = v.first; r < v.last; ++r)
+        for (Index s = h.first; s < h.last; ++s) {
+          const Index row = rows[static_cast<std::size_t>(r)], column = columns[static_cast<std::size_t>(s)];
+          const Index number = before + r * static_cast<Index>(columns.size()) + s;
+          b.taps.push_back({row * in_row + column * plane_channels, number * plane_channels});
+        }
+      blocks.push_back(std::move(b));
+    };
+    for (const Stretch& v : stretches(pass.out_height, from.stride_height, from.height, rows))
+      for (Stretch h : stretches(pass.out_width, from.stride_width, from.width, columns)) {
+        const Index odd = in.pixel == plane_channels && h.count > vector_pixels ? h.count % vector_pixels : 0;
+        if (odd > 0) add(v, {h.begin, odd, h.first, h.last});
+        h.begin += odd, h.count -= odd;
+        add(v, h);
+      }
+    before += static_cast<Index>(pass.taps.size());
+  }
+  // The inside first: it reads a plane from end to end.
+  std::stable_sort(blocks.begin(), blocks.end(),
+                   [](const DepthBlock& a, const DepthBlock& b) { return a.lines * a.pixels > b.lines * b.pixels; });
+  return blocks;
+}
+
+// Cycles, roughly (Zen 3).
+double cost_of(const std::vector<DepthBlock>& blocks) {
+  double cost = 0;
+  for (const DepthBlock& b : blocks) {
+    const auto taps = static_cast<double>(b.taps.size()), calls = std::ceil(taps / most_taps);
+    cost += 40 * calls + static_cast<double>(b.lines) * (8 * calls + static_cast<double>(b.pixels) * (2 * calls + 0.5 * taps));
+  }
+  return cost;
+}
+double copy_cost(const TileInput& in) { return 20 + static_cast<double>(in.rows) * (15 + static_cast<double>(in.columns)); }
+
 class DepthwiseConv final : public Conv {
  public:
   explicit DepthwiseConv(const ConvTask& task)
       : task_(task),
-        direction_(task.direction),
-        shape_(task.direction == ConvTask::Direction::data ? shape_data(task.geometry) : shape_forward(task.geometry, false, true)),
+        data_(task.direction == ConvTask::Direction::data),
         functions_(depth_functions()),
         rows_(row_functions()),
         name_(target()) {
-    for (const TilePass& pass : shape_.passes)
-      for (const Tap& tap : pass.taps) {
-        offsets_.push_back(static_cast<std::int32_t>(shape_.in.at(tap.y, tap.x)));
-        tap_.push_back(tap.ky * task.geometry.kernel_width + tap.kx);
-      }
-    buffer_at_ = space_.add(shape_.in.buffer_floats());
-    const Index channels = task.geometry.channels;
-    for (Index c = 0; c < planes_of(channels) * plane_channels; ++c) {
-      const std::uint32_t bits = c < channels ? ~0u : 0u;
-      float lane;
-      std::memcpy(&lane, &bits, sizeof lane);
-      mask_.push_back(lane);
-    }
+    const ConvGeometry& g = task.geometry;
+    Lowered shape = data_ ? shape_data(g) : shape_forward(g, false, true);
+    for (const TilePass& pass : shape.passes)
+      for (const Tap& tap : pass.taps) tap_.push_back(tap.ky * g.kernel_width + tap.kx);
+    if (!data_) shape.in = input_of(g, false, false);
+    in_ = shape.in;
+    in_.channels = plane_channels;  // a plane at a time
+    const Index stride_height = data_ ? 1 : g.stride_height, stride_width = data_ ? 1 : g.stride_width;
+    blocks_ = blocks_of(shape, {in_.height, in_.width, in_.top, in_.left, stride_height, stride_width}, functions_.pixels);
+    std::vector<DepthBlock> padded = blocks_of(shape, {in_.rows, in_.columns, 0, 0, stride_height, stride_width}, functions_.pixels);
+    in_.copied = in_.copied && copy_cost(in_) + cost_of(padded) < cost_of(blocks_);
+    if (in_.copied) blocks_ = std::move(padded);
   }
 
-  std::string describe() const override { return fmt::format("{}, depthwise{}", name_, shape_.in.copied ? ", input copied" : ""); }
-  Index packed_floats() const override { return direction_ == ConvTask::Direction::weight ? 0 : planes() * taps() * plane_channels; }
+  std::string describe() const override { return fmt::format("{}, depthwise{}", name_, in_.copied ? ", input copied" : ""); }
+  Index packed_floats() const override { return weight() ? 0 : planes() * taps() * plane_channels; }
   void pack(const float* w, float* packed) const override {
-    if (direction_ == ConvTask::Direction::weight) return;
+    if (weight()) return;
     std::memset(packed, 0, static_cast<std::size_t>(packed_floats()) * sizeof(float));
     for (Index c = 0; c < task_.geometry.channels; ++c)
       for (Index t = 0; t < taps(); ++t)
         packed[(c / plane_channels * taps() + t) * plane_channels + c % plane_channels] = w[c * taps() + tap_[static_cast<std::size_t>(t)]];
   }
-  Index workspace_floats() const override { return space_.total(); }
-  Index partial_floats() const override { return direction_ == ConvTask::Direction::weight ? planes() * plane_sums() : 0; }
+  Index workspace_floats() const override { return in_.buffer_floats(); }
+  Index partial_floats() const override { return weight() ? planes() * plane_sums() : 0; }
   void finish(const float* partial, float* w, float* bias) const override {
-    for (Index c = 0; c < task_.geometry.channels; ++c) {
-      const float* const sums = partial + c / plane_channels * plane_sums() + c % plane_channels;
-      for (Index t = 0; t < taps(); ++t) w[c * taps() + tap_[static_cast<std::size_t>(t)]] = sums[t * 16] + sums[t * 16 + 8];
-      if (bias != nullptr) bias[c] = sums[taps() * 16] + sums[taps() * 16 + 8];
+    for (Index p = 0; p < planes(); ++p) {
+      const Index first = p * plane_channels, count = std::min(plane_channels, task_.geometry.channels - first);
+      rows_.to_planes(taps(), count, plane_channels, partial + p * plane_sums(), w + first * taps());
+      if (bias != nullptr) std::copy_n(partial + p * plane_sums() + taps() * plane_channels, count, bias + first);
     }
   }
 
   void run(const ConvCall& call) const override {
-    const TileInput& in = shape_.in;
-    float* const buffer = call.workspace + buffer_at_;
-    in.clear(buffer);
-    const bool weight = direction_ == ConvTask::Direction::weight;
-    if (weight) std::memset(call.out, 0, static_cast<std::size_t>(partial_floats()) * sizeof(float));
-    const float* const from = direction_ == ConvTask::Direction::data ? call.y : call.x;
-    const Index y_floats = planes() * shape_.out_plane();
-    for (Index n = 0; n < call.images; ++n) {
-      const float* image = from + n * in.image_floats();
-      if (in.copied) {
-        in.gather(image, buffer, 0, in.rows);
-        image = buffer;
+    if (weight()) std::memset(call.out, 0, static_cast<std::size_t>(partial_floats()) * sizeof(float));
+    in_.clear(call.workspace);
+    const ConvGeometry& g = task_.geometry;
+    const Index x_plane = g.height * g.width * plane_channels, y_plane = g.out_height * g.out_width * plane_channels;
+    for (Index n = 0; n < call.images; ++n)
+      for (Index p = 0; p < planes(); ++p) {
+        const Index i = n * planes() + p;
+        const float* in = data_ ? call.y + i * y_plane : call.x + i * x_plane;
+        if (in_.copied) {
+          in_.gather(in, call.workspace, 0, in_.rows);
+          in = call.workspace;
+        }
+        if (weight()) add_plane(in, call.y + i * y_plane, call.out + p * plane_sums());
+        else run_plane(call, p, in, call.out + i * (data_ ? x_plane : y_plane));
+        if (task_.gate) rows_.gate(x_plane, call.gate + i * x_plane, call.out + i * x_plane);
       }
-      if (weight) {
-        for (Index p = 0; p < planes(); ++p)
-          add_plane(image + p * in.plane, call.y + n * y_floats + p * shape_.out_plane(), call.out + p * plane_sums());
-      } else {
-        float* const out = call.out + n * y_floats;
-        for (Index p = 0; p < planes(); ++p) run_plane(call, p, image + p * in.plane, out + p * shape_.out_plane());
-        if (task_.gate) rows_.gate(y_floats, call.gate + n * y_floats, out);
-      }
-    }
   }
 
  private:
+  bool weight() const { return task_.direction == ConvTask::Direction::weight; }
   Index planes() const { return planes_of(task_.geometry.channels); }
   Index taps() const { return static_cast<Index>(tap_.size()); }
-  Index plane_sums() const { return (taps() + 1) * 16; }
+  Index plane_sums() const { return (taps() + 1) * plane_channels; }
 
   void run_plane(const ConvCall& call, Index p, const float* in, float* out) const {
-    const Index stride = direction_ == ConvTask::Direction::data ? 1 : task_.geometry.stride_height;
     float bias[plane_channels] = {};
     for (Index l = 0; task_.bias && l < plane_channels && p * plane_channels + l < task_.geometry.channels; ++l)
       bias[l] = call.bias[p * plane_channels + l];
-    DepthRow row{};
-    row.bias = bias, row.mask = mask_.data() + p * plane_channels;
-    row.pixel = shape_.step_width * plane_channels;
-    row.floor = task_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    Index before = 0;
-    for (const TilePass& pass : shape_.passes) {
-      row.offsets = offsets_.data() + before;
-      row.taps = static_cast<Index>(pass.taps.size());
-      row.w = call.w + (p * taps() + before) * plane_channels;
-      row.width = std::max<Index>(0, pass.out_width);
-      for (Index y = 0; y < pass.out_height; ++y) {
-        row.in = in + y * stride * shape_.in.pitch;
-        row.out = out + ((pass.first_row + y * shape_.step_height) * shape_.out_width + pass.first_column) * plane_channels;
-        functions_.row(row);
-      }
-      before += row.taps;
-    }
+    const float floor = task_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    for (const DepthBlock& block : blocks_) functions_.outputs(block, {in, call.w + p * taps() * plane_channels, bias, out, floor});
   }
 
   void add_plane(const float* in, const float* y, float* sums) const {
-    const Index stride = task_.geometry.stride_height;
-    functions_.sums({in, y, offsets_.data(), taps(), shape_.out_height, shape_.out_width, stride * shape_.in.pitch,
-                     shape_.out_width * plane_channels, sums});
+    for (const DepthBlock& block : blocks_) functions_.sums(block, {in, y, sums, sums + taps() * plane_channels});
   }
 
   ConvTask task_;
-  ConvTask::Direction direction_;
-  Lowered shape_;
+  bool data_;
   DepthFunctions functions_;
   RowFunctions rows_;
   std::string name_;
-  std::vector<std::int32_t> offsets_;  // by pass, then tap
-  std::vector<Index> tap_;             // its number in the plain filter
-  std::vector<float> mask_;            // all bits where a lane is a channel
-  Workspace space_;
-  Index buffer_at_ = 0;
+  TileInput in_;
+  std::vector<DepthBlock> blocks_;
+  std::vector<Index> tap_;  // its number in the plain filter
 };
 
 }  // namespace
