@@ -83,8 +83,10 @@ struct Preparation {
 struct Kernel {
   std::string backend = "naive";  // the name that --kernel takes
   std::function<void(const KernelCall&)> run = {};
-  std::vector<DType> dtypes = {DType::f32, DType::f64};       // of the call's floating values; empty: any
-  std::function<std::string(const OpQuery&)> refuse = {};     // the reason why not, or empty; absent: takes everything
+  std::vector<DType> dtypes = {DType::f32, DType::f64};    // of the call's floating values; empty: any
+  std::function<std::string(const OpQuery&)> refuse = {};  // the reason why not, or empty; absent: takes everything
+  // Why another kernel is faster at these sizes, or empty; absent: none is. Then it is taken only by name, or where no other takes the call.
+  std::function<std::string(const OpQuery&)> slower = {};
   std::function<Index(const OpQuery&)> workspace = {};        // bytes for one call on inputs of these sizes; absent: none
   std::function<Preparation(const PlanQuery&)> prepare = {};  // for plans; absent: `run` on plain values
   bool exact = true;                                          // sums of products of small integers come out exactly

@@ -91,6 +91,18 @@ DType deciding_dtype(std::span<const Spec> inputs, std::span<const Spec> outputs
   return outputs.empty() ? (inputs.empty() ? DType::f32 : inputs.front().dtype) : outputs.front().dtype;
 }
 
+KernelOrder kernel_order(const Op& op, const OpQuery& query) {
+  KernelOrder order;
+  std::vector<const Kernel*> later;
+  for (auto kernel = op.kernels.rbegin(); kernel != op.kernels.rend(); ++kernel) {
+    const std::string reason = kernel->slower ? kernel->slower(query) : std::string();
+    (reason.empty() ? order.kernels : later).push_back(&*kernel);
+    if (!reason.empty() && order.kernels.empty()) order.passed_over += fmt::format("; not {}: {}", kernel->backend, reason);
+  }
+  order.kernels.insert(order.kernels.end(), later.begin(), later.end());
+  return order;
+}
+
 const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const Spec> outputs, const KernelChoice& choice) {
   const DType dtype = deciding_dtype(query.inputs, outputs);
   if (!choice.backend.empty()) {
@@ -103,7 +115,7 @@ const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const 
     }
   }
   std::string reasons;
-  for (auto kernel = op.kernels.rbegin(); kernel != op.kernels.rend(); ++kernel) {
+  for (const Kernel* kernel : kernel_order(op, query).kernels) {
     const std::string reason = refusal(*kernel, query, dtype);
     if (reason.empty()) return *kernel;
     reasons += fmt::format("; {}: {}", kernel->backend, reason);

@@ -130,6 +130,13 @@ struct KernelChoice {
   std::string text() const;
 };
 
+// The op's kernels as they are to be tried, the best first, and why some best ones of the ladder are not among the first.
+struct KernelOrder {
+  std::vector<const Kernel*> kernels = {};
+  std::string passed_over = {};  // "; not direct: OpenBLAS is faster: ..."
+};
+KernelOrder kernel_order(const Op& op, const OpQuery& query);
+
 // Throws Error with the reason where the chosen backend refuses. Ops without that backend take their best kernel.
 const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const Spec> outputs, const KernelChoice& choice);
 

@@ -75,6 +75,7 @@ constexpr const char* batch_key = "wengert.batch";
 constexpr const char* seed_key = "wengert.seed";
 constexpr const char* kernel_key = "wengert.kernel";
 constexpr const char* execution_key = "wengert.execution";  // planned or eager
+constexpr const char* no_fusion_key = "wengert.no-fusion";  // names, with ", " between them
 constexpr const char* rate_key = "wengert.rate";
 constexpr const char* epochs_key = "wengert.epochs";
 constexpr const char* examples_key = "wengert.examples";

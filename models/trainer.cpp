@@ -358,6 +358,13 @@ std::string tuning_text(const plan::Tuning* tuning) {
   return fmt::format("{:016x}", hash_name(all));
 }
 
+// In one order, each once.
+std::string names_text(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 // What must be the same for a training to go on exactly, and what is carried over.
 std::map<std::string, std::string> checked_settings(const TrainerOptions& options, const Update& update) {
   return {{batch_key, std::to_string(options.batch)},
@@ -365,8 +372,8 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
           {kernel_key, options.kernel},
           {execution_key, options.eager ? "eager" : "planned"},
           {"wengert.tuning", tuning_text(options.tuning.get())},
-          {"wengert.no_fusion", fmt::format("{}", fmt::join(options.no_fusions, ", "))},
-          {"wengert.chunk", std::to_string(chunk_size(options.batch))},
+          {no_fusion_key, names_text(options.no_fusions)},
+          {"wengert.chunk", fmt::format("{}, rule {}", chunk_size(options.batch), plan::chunk_rule)},
           {"wengert.optimiser", update.describe()},
           {"wengert.schedule", options.schedule.describe()}};
 }

@@ -54,6 +54,7 @@ struct Family {
   bool exact;
   std::string (*refuse)(const direct::ConvTask& task);
   std::unique_ptr<const direct::Conv> (*make)(const direct::ConvTask& task);
+  std::string (*slower)(const direct::ConvTask& task);  // or null
 };
 
 class PreparedConv final : public PreparedKernel {
@@ -154,6 +155,9 @@ Kernel conv_kernel(const Family& family, ConvRole role, FusedConv (*read)(const 
     task.x = task.y = Layout::nchw;
     return family.refuse(task);
   };
+  if (family.slower != nullptr) {
+    kernel.slower = [family, role, read](const OpQuery& query) { return family.slower(task_of(role, read(query.attributes))); };
+  }
   kernel.prepare = [family, role, read](const PlanQuery& query) { return prepare(family, role, read(query.attributes), query); };
   return kernel;
 }
@@ -173,9 +177,9 @@ Index tile_of(const direct::ConvTask& task) {
   return 2 * covered(4) <= 3 * covered(2) ? 4 : 2;
 }
 
+std::string refuse_winograd(const direct::ConvTask& task) { return direct::refuse_winograd(task, tile_of(task)); }
 // From 8 channels and 8x8 results on, Winograd's kernel measured 0.4 to 1.0 times the time of the direct one; below, up to 3 times.
-std::string refuse_winograd(const direct::ConvTask& task) {
-  if (std::string reason = direct::refuse_winograd(task, tile_of(task)); !reason.empty()) return reason;
+std::string slow_winograd(const direct::ConvTask& task) {
   const Index channels = task.direction == direct::ConvTask::Direction::data ? task.geometry.filters : task.geometry.channels;
   if (channels < 8) return fmt::format("direct is faster: {} channels fill no block of 8", channels);
   const auto [height, width] = result_of(task);
@@ -184,8 +188,8 @@ std::string refuse_winograd(const direct::ConvTask& task) {
 }
 std::unique_ptr<const direct::Conv> make_winograd(const direct::ConvTask& task) { return direct::make_winograd(task, tile_of(task)); }
 
-constexpr Family direct_family{"direct", true, &direct::refuse_conv, &direct::make_conv};
-constexpr Family winograd_family{"winograd", false, &refuse_winograd, &make_winograd};
+constexpr Family direct_family{"direct", true, &direct::refuse_conv, &direct::make_conv, nullptr};
+constexpr Family winograd_family{"winograd", false, &refuse_winograd, &make_winograd, &slow_winograd};
 
 }  // namespace
 

@@ -44,9 +44,10 @@ Kernel direct_pool_kernel(DirectPool run, std::size_t outputs = 1);
 // cut in slices for several workers.
 Kernel direct_batch_norm_kernel(bool gradient);
 
-// Why a product with a matrix of so many weights is left to OpenBLAS, or empty. Measured on a layer of 2048 x 2048 (Zen 3): 32 rows of y = x w^T
-// took 1.4 times, of x = y w 1.7 times its time; of 512 x 512 and below the direct kernels were faster.
-std::string refuse_large_weights(Index elements);
+// Why a product of so many rows with so large a matrix is left to OpenBLAS, or empty. Measured with 2048 x 2048 (Zen 3): 32 rows of y = x w^T
+// took the direct kernel 1.4 times, of x = y w 1.7 times OpenBLAS's time, but 1 row a quarter and 4 rows 0.7 of it; up to 512 x 512 the direct
+// kernels were faster.
+std::string slower_than_blas(Index rows, Index elements);
 
 direct::AdamStep direct_adam_step(const Attributes& attributes, float rate, float correction1, float correction2);
 Kernel direct_adam_kernel();

@@ -110,9 +110,9 @@ class PreparedProduct final : public PreparedKernel {
 
 }  // namespace
 
-std::string refuse_large_weights(Index elements) {
-  constexpr Index large = Index{1} << 18;
-  return elements > large ? fmt::format("OpenBLAS is faster: {} weights", elements) : "";
+std::string slower_than_blas(Index rows, Index elements) {
+  constexpr Index large = Index{1} << 18, few = 8;
+  return elements > large && rows >= few ? fmt::format("OpenBLAS is faster: {} rows, a matrix of {} elements", rows, elements) : "";
 }
 
 namespace {
@@ -125,7 +125,12 @@ Kernel direct_matmul_kernel() {
     const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     if (!g.shared_a || !g.shared_b) return "it takes no batch of matrices";
     if (g.transpose_a && g.transpose_b) return "it does not take both operands transposed";
-    return refuse_large_weights(product_of(g) == Product::weight ? g.rows * g.columns : g.inner * g.columns);
+    return {};
+  };
+  kernel.slower = [](const OpQuery& query) {
+    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    const bool weight = product_of(g) == Product::weight;
+    return slower_than_blas(weight ? g.inner : g.rows, (weight ? g.rows : g.inner) * g.columns);
   };
   kernel.run = [](const KernelCall& call) { direct_product(call, 0, call.output(0).shape[0]); };
   kernel.prepare = [](const PlanQuery& query) -> Preparation {

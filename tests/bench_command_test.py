@@ -26,7 +26,7 @@ for direction, op in (("forward", "conv2d"), ("data", "conv2d_data"), ("weight",
     check(all(row["ms"] > 0 and row["gflops"] > 0 and is_share(row["share_of_peak"]) and row["ratio_to_naive"] > 0 for row in out["results"]), f"bench conv --direction {direction}: {out}")
 valid, same, strided = (bench("conv", "--kernel", "im2col", *small, *more)["flops"] for more in ([], ["--padding", "same"], ["--stride", 2]))
 check(strided < valid < same, f"bench conv counts {strided} FLOPs at stride 2, {valid} of valid, {same} of same padding")
-done = wengert("bench", "conv", "--alone", *small)
+done = wengert("bench", "conv", "--alone", *small, "--stride", 2)
 check("GFLOP/s" in done.stdout and "% of peak" in done.stdout and "im2col" in done.stdout, f"bench conv: {done.stdout}")
 check("kernel winograd refuses" in done.stderr and "winograd" not in done.stdout, f"a kernel that refuses: {done}")
 refused("bench", "conv", "--shape", "1,1,a,8,1,3,3", says="--shape: wanted a whole number of at least 0, got 'a'")
@@ -53,6 +53,12 @@ check(predict["ms"] > 0 and is_share(predict["share_of_peak"]) and predict["batc
 for command in ("step", "predict"):
     done = wengert("bench", command, "mlp", "--steps", 3)
     check("images/s" in done.stdout and "% of peak" in done.stdout, f"bench {command}: {done.stdout}")
+for direction in ("forward", "data", "weight"):  # several chunks, the last one short; each is compared with the eager result within
+    for kernel in ("auto", "naive", "direct"):
+        rows = bench("conv", "--planned", "--kernel", kernel, "--shape", "10,9,12,12,10,5,5", "--direction", direction, "--rounds", 1, "--threads", 2)["results"]
+        check(len(rows) == 1 and rows[0]["ms"] > 0 and rows[0]["tiles"] is not None, f"bench conv --planned {direction} {kernel}: {rows}")
+bench("conv", "--planned", "--shape", "5,4,9,9,4,3,3", "--groups", 4, "--dtype", "f64", "--direction", "weight", "--rounds", 1)
+refused("bench", "conv", "--planned", "--kernel", "winograd", "--stride", 2, "--shape", "4,8,12,12,8,3,3", says="no kernel takes it")
 planned = bench("conv", "--planned", "--kernel", "direct", "--shape", "4,8,12,12,8,3,3", "--rounds", 2)["results"]
 check(len(planned) == 1 and is_share(planned[0]["share_of_peak"]), f"bench conv --planned: {planned}")
 

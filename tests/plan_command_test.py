@@ -87,7 +87,9 @@ with tempfile.TemporaryDirectory() as name:
 
     for with_all, without in zip(losses(), losses("--no-fusion", "all")):
         check(abs(with_all - without) <= 1e-4 * with_all, f"a loss of {with_all}, without fusions of {without}")
-    refused("train", "--resume", model, "--epochs", 3, "--quiet", "--out", model, says="wanted no_fusion 'all'")
+    refused("train", "--resume", model, "--epochs", 3, "--quiet", "--out", model, "--no-fusion", "winners", says="wanted no-fusion 'all'")
+    wengert("train", "--resume", model, "--epochs", 3, "--quiet", "--out", model)  # leaves out what was left out
+    refused("bench", "step", small, "--kernel", "winograd", "--steps", 1, says="'winograd,auto' would take another")
     refused("train", small, "--eager", "--no-fusion", "all", "--out", model, says="wanted a plan to leave fusions out of")
     for command in (["plan"], ["train"], ["bench", "step"], ["bench", "predict"]):
         refused(*command, small, "--no-fusion", "winers", says="wanted the name of a fusion, got 'winers'; did you mean 'winners'?")

@@ -77,7 +77,7 @@ def trained(command):
                         "--seed", "7", "--kernel", "im2col", "--rate", "0.002", "--quiet", "--out", path], check=True)
         metadata, tensors = read(path)
     wanted = {"step": "3", "epoch": "1", "batch_index": "1",  # of 2 batches
-              "batch": "32", "chunk": "4", "seed": "7", "kernel": "im2col", "rate": "0.002", "epochs": "5", "examples": "70",
+              "batch": "32", "chunk": "4, rule 2", "seed": "7", "kernel": "im2col", "rate": "0.002", "epochs": "5", "examples": "70",
               "validation": "6", "input": "1,28,28", "execution": "planned"}
     for key, value in wanted.items():
         got = metadata.get("wengert." + key)

@@ -26,7 +26,7 @@ void TileInput::fit(Index padded_rows, Index padded_columns) {
 Index TileInput::buffer_floats() const { return copied ? planes() * plane + overread : 0; }
 
 void TileInput::clear(float* buffer) const {
-  if (bordered) std::memset(buffer, 0, static_cast<std::size_t>(buffer_floats()) * sizeof(float));
+  if (copied && bordered) std::memset(buffer, 0, static_cast<std::size_t>(buffer_floats()) * sizeof(float));
 }
 
 void TileInput::gather(const float* image, float* buffer, Index first_row, Index last_row) const {

@@ -23,9 +23,9 @@ struct RowFunctions {
   void (*pool)(const PoolCall& call);
   // out[i] = 0 where gate[i] <= 0 (so not where it is NaN).
   void (*gate)(Index count, const float* gate, float* out);
-  // (pixels, 8) to and from (channels, pixels), channels at most 8; the others are written as zero. `pixel`: floats between pixels of in, where
-  // not 8; then channels at most so many.
+  // (pixels, `pixel` floats each), of which the first `channels` are taken, to (channels, pixels).
   void (*to_planes)(Index pixels, Index channels, Index pixel, const float* in, float* out);
+  // (channels, pixels), at most 8 channels, to (pixels, 8); the other lanes are written as zero.
   void (*from_planes)(Index pixels, Index channels, const float* in, float* out);
 };
 RowFunctions row_functions();

@@ -89,11 +89,12 @@ class Choice {
       }
       step.kernel = kernel;
       step.prepared = std::move(ready.kernel);
-      if (kernel != list.front()) step.why = "the next best";
+      if (kernel != list.front() && step.why.rfind("the next best", 0) != 0) step.why = "the next best";
       step.why += refusals;
       return arrange(id);
     }
-    fail(step.text() + " has no kernel that takes it" + refusals);
+    const std::string hint = kernels_.backend.empty() || kernels_.fall_back ? "" : "; '" + kernels_.backend + ",auto' would take another";
+    fail(step.text() + " has no kernel that takes it" + refusals + hint);
   }
 
   // The tuning's layout for the first output, where a plan may choose it.
@@ -105,8 +106,8 @@ class Choice {
 
   // Kernels in the order in which they are tried.
   std::vector<const Kernel*> candidates(Step& step, const PlanQuery& query) {
-    std::vector<const Kernel*> list;
-    for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) list.push_back(&*kernel);
+    const KernelOrder order = kernel_order(*step.op, query);
+    std::vector<const Kernel*> list = order.kernels;
     const auto first = [&](const std::string& backend, const std::string& why) {
       const auto found = std::find_if(list.begin(), list.end(), [&](const Kernel* kernel) { return kernel->backend == backend; });
       if (found == list.end()) return false;
@@ -114,7 +115,7 @@ class Choice {
       step.why = why;
       return true;
     };
-    step.why = list.size() == 1 ? "the only one" : "best of the ladder";
+    step.why = list.size() == 1 ? "the only one" : order.passed_over.empty() ? "best of the ladder" : "the next best" + order.passed_over;
     if (!kernels_.backend.empty()) {
       if (first(kernels_.backend, "asked for") && !kernels_.fall_back) list.resize(1);
     } else if (tuning_ != nullptr) {

@@ -128,16 +128,17 @@ void settle(Graph& graph) {
   }
 }
 
-// Every chunk's task reads the weights whole: where those of a step lie beyond the caches of a core, fewer and larger chunks fetch them less
-// often. A function of network and batch alone, as results must not depend on the machine.
+// Every chunk's task reads the weights whole: where a linear layer's lie beyond the caches of a core, fewer and larger chunks fetch them less
+// often, still at least four where the batch allows. A function of network and batch alone, as results must not depend on the machine.
 Index images_in_chunk(const Graph& graph) {
-  constexpr Index cached_bytes = Index{1} << 20, large = 32;
+  constexpr Index cached_bytes = Index{1} << 20, large = 32, least_chunks = 4;
   const Index batch = std::max<Index>(graph.batch, 1), usual = chunk_size(batch);
   for (const Step& step : graph.steps) {
     const std::uint32_t batched = graph.batched_inputs(step);
     for (std::size_t i = 0; i < step.inputs.size(); ++i) {
       const Value& value = graph.value(step.inputs[i]);
-      if (batched != 0 && !value.batched && value.bytes(0) > cached_bytes) return std::max(usual, std::min(large, (batch + 1) / 2));
+      if (batched != 0 && !value.batched && value.spec.shape.rank() == 2 && value.bytes(0) > cached_bytes)
+        return std::max(usual, std::min(large, (batch + least_chunks - 1) / least_chunks));
     }
   }
   return usual;

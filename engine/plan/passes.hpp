@@ -24,6 +24,7 @@ void fuse(Graph& graph, const std::vector<Fusion>& rules);
 
 // 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size.
 void chunk(Graph& graph, Index chunk_images);
+constexpr int chunk_rule = 2;  // by which it decides; another one sums over images in another order
 
 // 4. Picks kernels and layouts together, and inserts reorders and packings where they differ. `reorder` is the op for the former; without it
 // every value stays plain. `kernels` is what the user asked for; `tuning` may be null.

@@ -85,7 +85,7 @@ void data_gate(const KernelCall& call) {
 }
 
 // Of w, input 1.
-std::string refuse_large(const OpQuery& query) { return refuse_large_weights(query.shape(1).elements()); }
+std::string slower_of_weights(const OpQuery& query) { return slower_than_blas(query.shape(0)[0], query.shape(1).elements()); }
 
 const Op& linear_op() {
   static const Op op = [] {
@@ -99,7 +99,7 @@ const Op& linear_op() {
                       direct::linear_forward({x[0], x[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
                                              a.bias ? call.input(2).read<float>() : nullptr, a.relu, call.output(0).write<float>());
                     })};
-    made.kernels.back().refuse = refuse_large;
+    made.kernels.back().slower = slower_of_weights;
     made.samples = [] {
       const auto sample = [](Index rows, Index in, Index out, bool bias, bool relu) {
         Sample result{LinearAttributes{bias, relu}, {sample_images({rows, in}), sample_value({out, in})}};
@@ -126,7 +126,7 @@ const Op& linear_data_op() {
                       direct::linear_data({y[0], w[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
                                           call.input(2).read<float>(), call.output(0).write<float>());
                     })};
-    made.kernels.back().refuse = refuse_large;
+    made.kernels.back().slower = slower_of_weights;
     made.samples = [] {
       const auto sample = [](Index rows, Index in, Index out) {
         return Sample{{}, {sample_images({rows, out}), sample_value({out, in}), sample_images({rows, in})}};
@@ -231,7 +231,9 @@ const Op& linear_adam_op() {
       return product_flops(query.shape(UpdateInput::y)[0], query.shape(UpdateInput::y)[1], query.shape(UpdateInput::x)[1]);
     };
     Kernel direct = direct_kernel([](const KernelCall& call) { direct_update(call, 0, call.input(0).shape[0]); });
-    direct.refuse = [](const OpQuery& query) { return refuse_large_weights(query.shape(UpdateInput::p).elements()); };
+    direct.slower = [](const OpQuery& query) {
+      return slower_than_blas(query.shape(UpdateInput::y)[0], query.shape(UpdateInput::p).elements());
+    };
     direct.prepare = [](const PlanQuery& query) -> Preparation {
       constexpr Index slice_rows = 8;
       return {std::make_unique<PreparedUpdate>(direct_update, query.shape(UpdateInput::p)[0], slice_rows, 0), {}};
@@ -256,7 +258,7 @@ const Op& linear_adam_op() {
                       {sample_value(w), sample_value(w), sample_value(w, Fill::positive), sample_images({n, out}), sample_images({n, in}),
                        sample_value({}, Fill::positive), sample_value({}, Fill::positive), sample_value({}, Fill::positive)}};
       };
-      return std::vector<Sample>{sample(9, 21, 11), sample(4, 5, 3)};
+      return std::vector<Sample>{sample(9, 21, 11), sample(4, 5, 3), sample(4, 7, 70)};
     };
     return made;
   }();

@@ -94,6 +94,11 @@ struct Convolution {
     if (direction == "weight") return {x.value(), y.value()};
     return {x.value(), w.value()};
   }
+  std::vector<Spec> specs() const {
+    std::vector<Spec> made;
+    for (const Tensor& input : inputs()) made.push_back(input.spec());
+    return made;
+  }
   const char* op() const { return direction == "data" ? "conv2d_data" : direction == "weight" ? "conv2d_weight" : "conv2d"; }
   Var operator()() const {
     if (direction == "data") return conv2d_data(y, w, geometry);
@@ -166,15 +171,17 @@ std::vector<Row> measure_planned(const Convolution& convolution, const ConvArgum
   const std::vector<Tensor> eager = {convolution().value()};
   std::vector<Row> rows;
   std::vector<std::unique_ptr<PlannedConv>> ready;
+  const std::vector<Spec> specs = convolution.specs();
+  const KernelOrder order = kernel_order(op, {ConvAttributes{convolution.geometry}, specs});
+  std::string refusals;
   const auto add = [&](const Kernel& kernel) {
     auto made = std::make_unique<PlannedConv>(op, ConvAttributes{convolution.geometry}, kernel, convolution.inputs());
     if (!made->refusal().empty()) {
-      note(fmt::format("left out: [{}] kernel {} refuses: {}", op.name, kernel.backend, made->refusal()));
+      refusals += fmt::format("; kernel {} refuses: {}", kernel.backend, made->refusal());
       return false;
     }
     made->run(*executor);
-    constexpr double bound = 1e-4;
-    if (const double error = error_between({made->result()}, eager); !(error <= bound))
+    if (const double error = error_between({made->result()}, eager); !(error <= admitted_error))
       fail(fmt::format("[bench conv] planned {} differs from the eager result by {:.1e} of its largest value", kernel.backend, error));
     rows.push_back({kernel.backend, executor->workers(), {}, made->describe()});
     ready.push_back(std::move(made));
@@ -186,9 +193,10 @@ std::vector<Row> measure_planned(const Convolution& convolution, const ConvArgum
     const bool any = choice.backend.empty();
     bool found = false;
     for (const Kernel& kernel : op.kernels) found = found || (kernel.backend == choice.backend && add(kernel));
-    for (auto kernel = op.kernels.rbegin(); kernel != op.kernels.rend() && !found && (any || choice.fall_back); ++kernel)
-      found = add(*kernel);
+    for (std::size_t i = 0; i < order.kernels.size() && !found && (any || choice.fall_back); ++i) found = add(*order.kernels[i]);
   }
+  if (ready.empty()) fail("[bench conv] no kernel takes it" + refusals);
+  if (!refusals.empty()) note("left out: [" + std::string(op.name) + "]" + refusals.substr(1));
   std::vector<std::function<void()>> candidates;
   for (const auto& conv : ready) candidates.push_back([&conv = *conv, &executor = *executor] { conv.run(executor); });
   const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
@@ -262,8 +270,7 @@ void add_bench_conv(CLI::App& bench, int& status) {
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
       ->check(whole_number(1));
-  sub->add_flag("--planned", arguments->planned,
-                "As plans run it: blocks of 8 channels, weights packed beforehand; no naive kernel to compare with");
+  sub->add_flag("--planned", arguments->planned, "As plans run it: blocks of 8 channels, weights packed beforehand; no ratio to naive");
   sub->add_flag("--alone", arguments->alone, "Without the naive kernel to compare with, which takes most of the time");
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(

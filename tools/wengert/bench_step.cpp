@@ -47,6 +47,7 @@ int run(const StepArguments& a) {
   const Shape& image = script.input;
   Tensor images = Tensor::uninitialised({{a.batch, image[0], image[1], image[2]}, DType::f32});
   Tensor labels = Tensor::uninitialised({{a.batch}, DType::i32});
+  const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // for the FLOPs, which any plan has alike
   std::vector<double> seconds;
   for (Index step = 0; step < a.warm_up + a.steps; ++step) {
     set.fill(step, images.mutable_view(), labels.mutable_view().write<std::int32_t>());
@@ -55,7 +56,6 @@ int run(const StepArguments& a) {
     if (step >= a.warm_up) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double middle = median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
-  const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // any plan has the same FLOPs
   const Share share = share_of_peak(planned.flops(), DType::f32, middle, planned.workers());
   constexpr double milliseconds = 1e3;
   if (a.json) {

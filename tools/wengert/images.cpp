@@ -12,7 +12,7 @@ Images::Images(const std::string& data, const Script& script, const Model& model
     set_.want_classes("--data", classes_);
   }
   real_ = set_.image() == model.image() && set_.classes <= classes_;
-  if (!real_) warn("no images " + model.image().text() + " at hand: kernels are timed on random ones");
+  if (!real_) warn("no images " + model.image().text() + " at hand: times are taken on random ones");
 }
 
 void Images::fill(Index step, const View& images, std::int32_t* labels) const {

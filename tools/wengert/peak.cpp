@@ -6,6 +6,7 @@
 
 #include <wengert/backends/direct/peak.hpp>
 #include <wengert/backends/direct/target.hpp>
+#include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/tensor.hpp>
 
 #include "bench.hpp"
@@ -60,11 +61,15 @@ std::string Share::text() const {
   return fmt::format("{:.1f}% of {}", percent * part, area != nullptr ? fmt::format("{} copy", area) : "peak");
 }
 
+namespace {
+int cores(int threads) { return std::min(threads, tbb_executor(0)->workers()); }  // more threads have no more to share
+}  // namespace
+
 Share share_of_peak(double flops, DType dtype, double seconds, int threads) {
   static const double speed = multiply_add_speeds({direct::target()})[0];
   const double lanes =
       static_cast<double>(size_of(DType::f32)) / static_cast<double>(size_of(dtype));  // f64 fills a vector with half as many
-  return {flops / seconds / (speed * lanes * threads)};
+  return {flops / seconds / (speed * lanes * cores(threads))};
 }
 
 Share share_of_copy(Index bytes, double seconds, int threads) {
@@ -72,7 +77,7 @@ Share share_of_copy(Index bytes, double seconds, int threads) {
   std::size_t a = 0;
   while (a + 1 < areas.size() && bytes > areas[a].bytes) ++a;
   if (speeds[a] == 0) speeds[a] = copy_speeds({&areas[a], 1})[0];
-  return {static_cast<double>(bytes) / seconds / (speeds[a] * threads), areas[a].name};
+  return {static_cast<double>(bytes) / seconds / (speeds[a] * cores(threads)), areas[a].name};
 }
 
 }  // namespace wengert::command

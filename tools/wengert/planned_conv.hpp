@@ -15,7 +15,7 @@ namespace wengert::command {
 class PlannedConv {
  public:
   // `op` is one of the triple, `inputs` as it takes them. Values lie as the kernel likes best, but images of fewer than 8 channels as data
-  // sets have them.
+  // sets have them. `kernel` must outlive it.
   PlannedConv(const Op& op, const Attributes& attributes, const Kernel& kernel, const std::vector<Tensor>& inputs);
 
   const std::string& refusal() const { return refusal_; }  // why the kernel cannot run; then nothing else is defined

@@ -65,6 +65,9 @@ void take_saved(const std::map<std::string, std::string>& saved, Script& script)
   take(seed_key, script.options.seed);
   take(kernel_key, script.options.kernel);
   if (const auto found = saved.find(execution_key); found != saved.end()) script.options.eager = found->second == "eager";
+  if (const auto found = saved.find(no_fusion_key); found != saved.end() && !found->second.empty())
+    for (const std::string& part : CLI::detail::split(found->second, ','))
+      script.options.no_fusions.push_back(CLI::detail::trim_copy(part));
   take(rate_key, rate);
   take(epochs_key, script.fit.epochs);
   take(examples_key, script.fit.examples);
@@ -84,9 +87,9 @@ void take_arguments(const TrainArguments& a, Script& script) {
   if (a.has("--kernel")) script.options.kernel = a.kernel;
   if (a.eager) script.options.eager = true;
   if (a.has("--rate")) set_rate(script.optimiser, a.rate);
+  if (a.has("--no-fusion")) script.options.no_fusions = a.no_fusions;
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
-  script.options.no_fusions = a.no_fusions;
   script.options.threads = a.serial ? 1 : a.threads;
 }
 

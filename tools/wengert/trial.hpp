@@ -58,6 +58,9 @@ class Trial {
 // where values are nearly equal) a tenth of the part that differs. Infinite where something is not finite.
 double error_between(const std::vector<Tensor>& got, const std::vector<Tensor>& wanted);
 
+// Of a kernel beside naive: f32 sums of some thousand terms differ by 1e-6, those of Winograd's algorithm by 1e-5.
+constexpr double admitted_error = 1e-4;
+
 // The query by which a plan has chosen a kernel for a step. The vectors are held by it.
 struct StepQuery {
   StepQuery(const Replay& replay, const plan::Step& step);

@@ -31,9 +31,6 @@ struct Arguments : PlanRequest {
   int rounds = 15;
 };
 
-// Admitted are kernels that differ from naive by at most this part of its largest value; f32 sums of some thousand terms differ by 1e-6, those of
-// Winograd's algorithm by 1e-5.
-constexpr double bound = 1e-4;
 constexpr double clearly = 0.97;     // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
 constexpr double far_behind = 8;     // times the fastest: timed once, and out
 constexpr Index warm_up_steps = 20;  // so that ReLUs and winners are as in a training
@@ -117,9 +114,9 @@ class StepTuner {
       if (!candidate.admitted() || candidate.row.kernel == kernel.backend) continue;
       candidate.trial->run(0);
       candidate.row.error = error_between(candidate.trial->plain_outputs(), wanted);
-      if (candidate.row.error <= bound) continue;
+      if (candidate.row.error <= admitted_error) continue;
       candidate.row.refusal =
-          fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, bound);
+          fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, admitted_error);
     }
   }
 
@@ -244,7 +241,7 @@ TuningReport tune(const Arguments& arguments) {
   report.batch = planned.batch();
   report.chunk = planned.plan().graph().chunk;
   report.threads = planned.workers();
-  report.bound = bound;
+  report.bound = admitted_error;
   tune_steps(planned.plan(), *planned.executor(), arguments.rounds, report);
   compare_plans(planned, images, rate, report);
   tune_evaluation(arguments, images, report);
