@@ -84,6 +84,19 @@ class Undo {
 
 }  // namespace
 
+Index trained_images(const Dataset& set, const FitOptions& options) {
+  if (options.examples > set.size())
+    fail(fmt::format("[train] wanted {} examples, the set {} has {}", options.examples, set.source, set.size()));
+  const Index used = options.examples == 0 ? set.size() : options.examples;
+  if (options.validation >= used)
+    fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
+  return used - options.validation;
+}
+
+std::vector<Index> epoch_order(Index images, std::uint64_t seed, Index epoch) {
+  return permutation(images, random_stream(seed, "shuffle", static_cast<std::uint32_t>(epoch)));
+}
+
 struct Trainer::State {
   Model model;
   Update update;
@@ -255,14 +268,9 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   }
   if ((options.patience > 0 || options.keep_best) && options.validation == 0)
     fail("[train] wanted validation images for patience or keep_best, got none");
-  if (options.examples > all.size())
-    fail(fmt::format("[train] wanted {} examples, the set {} has {}", options.examples, all.source, all.size()));
-  const Index used = options.examples == 0 ? all.size() : options.examples;
-  if (options.validation >= used)
-    fail(fmt::format("[train] wanted fewer validation images than the {} examples, got {}", used, options.validation));
+  const Index images = trained_images(all, options);
   all.want_images("train", s.model.image());
   all.want_classes("train", s.model.classes());
-  const Index images = used - options.validation;
   const Dataset validation = options.validation > 0 ? all.slice(images, options.validation) : Dataset{};
   if (s.resumed && (options.examples != s.fit.examples || options.validation != s.fit.validation)) {
     fail(fmt::format("[train] wanted examples {} and validation {} as in the resumed training, got {} and {}", s.fit.examples,
@@ -283,7 +291,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   history.stopped = s.patience_spent();
   while (s.step < s.total_steps && !history.stopped) {
     const Index epoch = s.step / batches, first = s.step % batches;
-    std::vector<Index> order = permutation(images, random_stream(s.options.seed, "shuffle", static_cast<std::uint32_t>(epoch)));
+    const std::vector<Index> order = epoch_order(images, s.options.seed, epoch);
     const auto start = Clock::now();
     const Index seen_before = s.sums.seen;
     for (Index b = first; b < batches && !history.stopped; ++b) {

@@ -41,6 +41,11 @@ struct FitCallbacks {
   std::function<bool(const EpochReport&)> epoch = {};
 };
 
+// What fit() trains on: the first images of the set, so many. Throws Error where it has not as many, or validation leaves none.
+Index trained_images(const Dataset& set, const FitOptions& options);
+// Their positions in the order of an epoch, counted from 0.
+std::vector<Index> epoch_order(Index images, std::uint64_t seed, Index epoch);
+
 class Trainer {
  public:
   // The network's parameters take the seed's initial values, unless values were set. `image` is (C,H,W), by default MNIST's.

@@ -8,11 +8,15 @@ import resource
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 from pathlib import Path
 
 from command_line import COMMAND, check, check_error, finish, refused, shown, wengert
+
+sys.path.append(str(Path(os.environ["WENGERT_SOURCE"]) / "tools" / "bench" / "peers"))
+from common import read_safetensors  # noqa: E402
 
 TINY = """
 name = "tiny"
@@ -151,6 +155,28 @@ with tempfile.TemporaryDirectory() as name:
     for plain in (on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--out", rest, terminal="dumb"),
                   on_a_terminal("train", script, "--examples", 2000, "--epochs", 1, "--quiet", "--out", rest)):
         check("[=" not in plain and "\x1b" not in plain, f"a bar where none is wanted: {plain!r}")
+
+    # A start written down: nothing is trained; the weights are those of a training with next to no rate, the orders and rates those of all steps.
+    adam = folder / "adam.toml"
+    adam.write_text(TINY.replace("sgd = { rate = 0.01 }", "adam = { rate = 1e-30, beta1 = 0.9 }"))
+    start = folder / "starts" / "one"
+    first = ["train", adam, "--examples", 230, "--validation", 10, "--epochs", 3, "--seed", 5]
+    wengert(*first, "--steps", 7, "--export-start", start, cwd=folder)
+    check(not (folder / "model.safetensors").exists(), "--export-start wrote a model")
+    settings = json.loads((start / "settings.json").read_text())
+    check(settings == {"batch": 50, "epochs": 3, "examples": 220, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "steps": 7, "rates": [1e-30] * 15}, f"{settings}")
+    order = struct.unpack("<660i", (start / "order.i32").read_bytes())
+    orders = [order[at:at + 220] for at in (0, 220, 440)]
+    check(all(sorted(one) == list(range(220)) for one in orders) and len(set(orders)) == 3, f"orders: {orders}")
+    wengert(*first, "--quiet", "--out", whole)
+    initial, unchanged = (read_safetensors(path)[1]["fc.weight"] for path in (start / "initial.safetensors", whole))
+    check(initial == unchanged, "the initial weights are not those of the training")
+    check(wengert(*first, "--export-start", start).stdout == f"wrote {start}\n", "an earlier start is not written over")
+    check(json.loads((start / "settings.json").read_text())["steps"] is None, "steps without --steps")
+    refused(*first, "--export-start", folder, says="wanted a new or empty folder")
+    refused(*first, "--export-start", script, says="wanted a folder for --export-start")
+    refused(*first, "--export-start", start, "--resume", whole, says="wanted no --resume beside --export-start")
+    refused(*tiny, "--export-start", start, says="wanted Adam without weight decay and rate groups")
 
     # A loss that is not finite after some steps: what was trained is saved, and the error says so.
     wild = folder / "wild.toml"

@@ -12,7 +12,7 @@ if [[ -n ${1:-} && $1 != -* ]]; then
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tools/install-dependencies.sh python3-venv
+tools/install-dependencies.sh python3-venv gnuplot-nox
 
 # One test reads a saved model with the Python package safetensors, which Debian does not have; without it that test is skipped.
 python=build/python/bin/python3

@@ -23,6 +23,7 @@ PEERS = {
     "PyTorch (compiled)": ("frameworks", "torch/bin/python", "torch_peer.py", ["--mode", "compile"], {}),
     "Debian's PyTorch": ("frameworks", "torch-debian/bin/python", "torch_peer.py", ["--mode", "eager"], {}),
     "TensorFlow": ("frameworks", "tensorflow/bin/python", "tensorflow_peer.py", [], {}),
+    "Keras": ("frameworks", "tensorflow/bin/python", "keras_peer.py", [], {}),
     "JAX": ("frameworks", "jax/bin/python", "jax_peer.py", [], {}),
     "ONNX Runtime": ("ONNX Runtime", "onnxruntime/bin/python", "onnxruntime_peer.py", [], {}),
 }

@@ -21,5 +21,6 @@ void add_summary(CLI::App& app, int& status);
 void add_plan(CLI::App& app, int& status);
 void add_tune(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
+void add_experiment(CLI::App& app, int& status);
 
 }  // namespace wengert::command

@@ -132,6 +132,7 @@ int main(int count, char** arguments) {
     command::add_plan(app, status);
     command::add_tune(app, status);
     command::add_bench(app, status);
+    command::add_experiment(app, status);
     status = run(app, std::vector<std::string>(arguments + 1, arguments + count), status);
     command::flush_output();
   } catch (const std::bad_alloc&) {

@@ -21,6 +21,7 @@
 
 #include "command.hpp"
 #include "data.hpp"
+#include "export_start.hpp"
 #include "history.hpp"
 #include "json.hpp"
 #include "options.hpp"
@@ -34,7 +35,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 
 struct TrainArguments {
-  std::string script, data, kernel, out = "model.safetensors", history, resume, tuning, trace;
+  std::string script, data, kernel, out = "model.safetensors", history, resume, tuning, trace, start;
   Index epochs = 0, batch = 0, examples = 0, validation = 0, steps = 0, patience = 0;
   double rate = 0;
   std::uint64_t seed = 0;
@@ -175,6 +176,18 @@ void catch_signals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+int run_export(const TrainArguments& a) {
+  for (const char* const other : {"--out", "--history", "--resume", "--trace"}) {
+    if (a.has(other)) fail(fmt::format("[train] wanted no {} beside --export-start, which trains nothing", other));
+  }
+  Script script = chosen_script(a);
+  take_arguments(a, script);
+  export_start(script, open_dataset(a.data, script.data, Split::train), a.start);
+  if (a.json) print_line(json_text(nlohmann::json{{"start", a.start}}, -1));
+  else if (!a.quiet) print_line("wrote " + a.start);
+  return success;
+}
+
 constexpr Index traced_steps = 200;  // an epoch of all of them would be a file that no viewer opens
 
 int run(const TrainArguments& a) {
@@ -211,8 +224,7 @@ int run(const TrainArguments& a) {
                     script.options.batch, epochs, script.options.kernel, script.options.seed));
   }
   if (script.options.schedule.warm_up > 0) {
-    const Index used = (fit.examples > 0 ? std::min(fit.examples, set.size()) : set.size()) - fit.validation;
-    const Index steps = (used + script.options.batch - 1) / script.options.batch * epochs;
+    const Index steps = (trained_images(set, fit) + script.options.batch - 1) / script.options.batch * epochs;
     if (steps <= script.options.schedule.warm_up) {
       warn(fmt::format("the warm-up of {} steps does not end within the run's {}", script.options.schedule.warm_up, steps));
     }
@@ -282,10 +294,11 @@ void add_train(CLI::App& app, int& status) {
   sub->add_option("--trace", a->trace,
                   fmt::format("File for a trace of the first {} steps, to be opened in ui.perfetto.dev", traced_steps));
   sub->add_option("--steps", a->steps, "Stop after N steps")->check(whole_number(0));
+  sub->add_option("--export-start", a->start, "Train nothing: write the first weights, the order of images and the rates to this folder");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->add_flag("--quiet", a->quiet, "Print nothing");
   a->given = sub;
-  sub->callback([a, &status] { status = run(*a); });
+  sub->callback([a, &status] { status = a->has("--export-start") ? run_export(*a) : run(*a); });
 }
 
 }  // namespace wengert::command

@@ -4,7 +4,11 @@ A peer is a process with a fixed number of threads. It writes one JSON line that
 JSON line on stdout:
     step NETWORK BATCH STEPS       {"ms": [each step], "loss": of the last step}   training goes on from request to request
     predict NETWORK BATCH STEPS    {"ms": [each forward pass, logits read]}
-A fifth word in a process's first request is the number of images to take; without it, all.
+    train NETWORK FOLDER           a whole training anew, as `wengert train --export-start FOLDER` wrote it down: {"losses": [first 10 steps],
+                                   "epoch_loss": [...], "epoch_accuracy": [on the test images], "epoch_seconds": [...], "seconds": of all steps}
+A fifth word in a process's first request is the number of images to take; without it, all. Seconds are those of training, what it
+compiles in its first step and last batch included, evaluation not; an epoch that "steps" in the settings cuts off counts in "seconds" alone. A
+loss that is not finite is null.
 A request that fails is answered with {"error": "..."}.
 """
 import argparse
@@ -16,7 +20,8 @@ import pathlib
 import sys
 import time
 
-MNIST = pathlib.Path(__file__).resolve().parents[3] / "models" / "mnist"
+HERE = pathlib.Path(__file__).resolve()
+MNIST = next(folder for folder in (HERE.parents[3] / "models" / "mnist", HERE.parents[1] / "mnist") if folder.exists())  # of the sources, or installed
 
 
 # ---- networks: lists of layers in the order of the forward pass; the scripts beside compare.py and in tools/scripts declare the same.
@@ -105,11 +110,28 @@ def initial_weights(network):
     return weights
 
 
+def channels_last(weights):
+    """The weights of mnist_cnn for images (N,H,W,C): convolutions (KH,KW,C,F), linear layers (in,out)."""
+    return {**weights, **{name: weights[name].transpose(2, 3, 1, 0) for name in ("conv1.weight", "conv2.weight")},
+            "fc1.weight": weights["fc1.weight"].reshape(128, 8, 10, 10).transpose(2, 3, 1, 0).reshape(800, 128),
+            "fc2.weight": weights["fc2.weight"].T}
+
+
+def read_safetensors(path):
+    """The metadata, and {name: (shape, bytes of f32)}."""
+    content = path.read_bytes()
+    first = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:first])
+    metadata = header.pop("__metadata__", {})
+    return metadata, {name: (about["shape"], content[first + about["data_offsets"][0]:first + about["data_offsets"][1]])
+                      for name, about in header.items()}
+
+
 # ---- data
-def read_mnist():
-    """The training images, 784 bytes each, and labels."""
-    images = gzip.decompress((MNIST / "train-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((MNIST / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
+def read_mnist(split="train"):
+    """The images of a split, "train" or "t10k", 784 bytes each, and labels."""
+    images = gzip.decompress((MNIST / f"{split}-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((MNIST / f"{split}-labels-idx1-ubyte.gz").read_bytes())[8:]
     return images, labels
 
 
@@ -142,10 +164,10 @@ def write_colour_set(folder):
 class Data:
     """f32 images (N,C,H,W) in [0,1] and int64 labels of a network, cut into batches that repeat after the last whole one."""
 
-    def __init__(self, network, count=None):
+    def __init__(self, network, count=None, split="train"):
         import numpy
         image = NETWORKS[network]["image"]
-        images, labels = read_mnist()
+        images, labels = read_mnist(split)
         if image[0] == 3:
             images, labels = colour_images(images), labels[:COLOUR_COUNT]
         if count:
@@ -199,8 +221,48 @@ def fastest(candidates, seconds=0.4):
     return min(medians, key=medians.get)
 
 
+def accuracy(predict, data, size=1000):
+    """The fraction of images whose largest logit is their label's."""
+    right = 0
+    for first in range(0, len(data.labels), size):
+        right += int((predict(data.images[first:first + size]).argmax(axis=1) == data.labels[first:first + size]).sum())
+    return right / len(data.labels)
+
+
+def trained(make, network, folder):
+    """The answer to a request `train`. make(network, weights, settings) gives step(images, labels) -> loss, whose k-th call learns at the k-th
+    of settings["rates"], and predict(images) -> logits."""
+    import numpy
+    folder = pathlib.Path(folder)
+    settings = json.loads((folder / "settings.json").read_text())
+    batch, examples = settings["batch"], settings["examples"]
+    orders = numpy.fromfile(folder / "order.i32", "<i4").reshape(-1, examples)
+    _, stored = read_safetensors(folder / "initial.safetensors")
+    weights = {name: numpy.frombuffer(values, "<f4").reshape(shape).copy() for name, (shape, values) in stored.items()}
+    step, predict = make(network, weights, settings)
+    data, test = Data(network), Data(network, split="t10k")
+
+    batches = math.ceil(examples / batch)
+    losses, seconds, answer = [], [], {"epoch_loss": [], "epoch_accuracy": [], "epoch_seconds": []}
+    for number in range(len(settings["rates"][:settings["steps"]])):
+        epoch, at = divmod(number, batches)
+        positions = orders[epoch][at * batch:(at + 1) * batch]
+        start = time.perf_counter()
+        losses.append(float(step(data.images[positions], data.labels[positions])))
+        seconds.append(time.perf_counter() - start)
+        if at + 1 == batches:
+            sums = [batch * loss for loss in losses[-batches:-1]] + [len(positions) * losses[-1]]
+            answer["epoch_loss"].append(sum(sums) / examples)
+            answer["epoch_accuracy"].append(accuracy(predict, test))
+            answer["epoch_seconds"].append(sum(seconds[-batches:]))
+    for key, values in (("losses", losses[:10]), ("epoch_loss", answer["epoch_loss"])):
+        answer[key] = [value if math.isfinite(value) else None for value in values]
+    return {**answer, "seconds": sum(seconds)}
+
+
 def serve(about, makers):
-    """makers: {"step": make(network, batch), "predict": ...}; make gives run() -> the loss of one step, or None for predict."""
+    """makers: {"step": make(network, batch, data), "predict": ..., "train": as trained() has it}; the others' make gives run() -> the loss of one
+    step, or None for predict."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not an answer
     data, runs = {}, {}
@@ -209,7 +271,12 @@ def serve(about, makers):
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 
-    def answer(kind, network, batch, steps, count=None):
+    def answer(kind, network, *words):
+        if kind not in makers:
+            raise ValueError(f"wanted one of {', '.join(makers)}, got {kind}")
+        return trained(makers[kind], network, *words) if kind == "train" else timings(kind, network, *words)
+
+    def timings(kind, network, batch, steps, count=None):
         if network not in data:
             data[network] = Data(network, count)
         key = kind, network, int(batch)
@@ -226,6 +293,6 @@ def serve(about, makers):
     reply(about)
     for line in sys.stdin:
         try:
-            reply(answer(*line.split()))
+            reply(answer(*line.strip().split(maxsplit=2 if line.startswith("train ") else -1)))  # a folder may have spaces
         except Exception as error:  # the comparison goes on without this cell
             reply({"error": f"{type(error).__name__}: {error}".splitlines()[0]})

@@ -38,12 +38,7 @@ def step_of(p, m, v, t, x, y):
 def make_step(network, batch, data):
     if network != "mnist_cnn":
         raise ValueError(f"wanted mnist_cnn, got {network}")
-    p = common.initial_weights(network)
-    for name in ("conv1.weight", "conv2.weight"):
-        p[name] = p[name].transpose(2, 3, 1, 0)
-    p["fc1.weight"] = p["fc1.weight"].reshape(128, 8, 10, 10).transpose(2, 3, 1, 0).reshape(800, 128)
-    p["fc2.weight"] = p["fc2.weight"].T
-    p = jax.tree.map(jnp.array, p)
+    p = jax.tree.map(jnp.array, common.channels_last(common.initial_weights(network)))
     state = [p, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p), jnp.float32(0)]
     batches = [(jnp.array(x.transpose(0, 2, 3, 1)), jnp.array(y, jnp.int32)) for x, y in data.batches(batch)]
     step, loss = 0, jnp.float32(0)

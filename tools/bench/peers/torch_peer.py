@@ -43,25 +43,24 @@ def sequence(layers):
     return nn.Sequential(*map(module, layers))
 
 
-def network_of(name):
+def network_of(name, wanted, layout):
     network = sequence(common.NETWORKS[name]["layers"])
     weighted = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    wanted = common.initial_weights(name)
     with torch.no_grad():
         layers = [layer for layer in common.flat(common.NETWORKS[name]["layers"]) if layer["kind"] in ("conv", "linear")]
         for layer, into in zip(layers, weighted):
             into.weight.copy_(torch.from_numpy(wanted[layer["name"] + ".weight"]))
             if layer["bias"]:
                 into.bias.copy_(torch.from_numpy(wanted[layer["name"] + ".bias"]))
-    return network
+    return network.to(memory_format=LAYOUTS[layout])
 
 
-def optimiser_of(name, trained):
-    kind, rate, *rest = common.NETWORKS[name]["optimiser"]
+def optimiser_of(description, trained, epsilon=1e-8):
+    kind, rate, *rest = description
     if kind == "sgd":
         make, settings = torch.optim.SGD, {"lr": rate, "momentum": rest[0]}
     else:
-        make, settings = torch.optim.Adam, {"lr": rate, "betas": tuple(rest), "eps": 1e-8}
+        make, settings = torch.optim.Adam, {"lr": rate, "betas": tuple(rest), "eps": epsilon}
     try:
         return make(trained, fused=True, **settings), "fused"
     except (TypeError, RuntimeError):  # old versions have fused updates for GPUs only
@@ -73,34 +72,40 @@ def laid_out(images, layout):
     return torch.empty(batch.shape, memory_format=LAYOUTS[layout]).copy_(batch)
 
 
-def training(name, batch, data, layout):
-    network = network_of(name).to(memory_format=LAYOUTS[layout])
-    optimiser, update = optimiser_of(name, list(network.parameters()))
-    batches = [(laid_out(x, layout), torch.from_numpy(y)) for x, y in data.batches(batch)]
-
+def stepping(network, optimiser):
     def loss_of(x, y):
         return nn.functional.cross_entropy(network(x), y)
 
     if options.mode == "compile":
         loss_of = torch.compile(loss_of)
-    step = 0
 
-    def run():
-        nonlocal step
-        x, y = batches[step % len(batches)]
-        step += 1
+    def step(x, y):
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(x, y)
         loss.backward()
         optimiser.step()
         return loss.detach()
 
+    return step
+
+
+def training(name, batch, data, layout):
+    network = network_of(name, common.initial_weights(name), layout)
+    optimiser, update = optimiser_of(common.NETWORKS[name]["optimiser"], list(network.parameters()))
+    batches = [(laid_out(x, layout), torch.from_numpy(y)) for x, y in data.batches(batch)]
+    step_on, step = stepping(network, optimiser), 0
+
+    def run():
+        nonlocal step
+        step += 1
+        return step_on(*batches[(step - 1) % len(batches)])
+
     run.settings = f"{options.mode}, {layout}, {update} update"
     return run
 
 
 def predicting(name, batch, data, layout, how):
-    network = network_of(name).to(memory_format=LAYOUTS[layout]).eval()
+    network = network_of(name, common.initial_weights(name), layout).eval()
     batches = [laid_out(x, layout) for x, _ in data.batches(batch)[:64]]
     with torch.no_grad():
         if how == "frozen":
@@ -143,5 +148,22 @@ def make_predict(name, batch, data):
     return best(lambda layout, how: predicting(name, batch, data, layout, how), [(layout, how) for layout in LAYOUTS for how in hows])
 
 
+def make_train(name, weights, settings):
+    layout = next(iter(LAYOUTS))  # channels_last is the faster one for the report's network
+    network = network_of(name, weights, layout)
+    optimiser, _ = optimiser_of(("adam", 0.0, settings["beta1"], settings["beta2"]), list(network.parameters()), settings["epsilon"])
+    step_on, rates = stepping(network, optimiser), iter(settings["rates"])
+
+    def step(x, y):
+        optimiser.param_groups[0]["lr"] = next(rates)
+        return step_on(laid_out(x, layout), torch.from_numpy(y))
+
+    def predict(x):
+        with torch.no_grad():
+            return network(laid_out(x, layout)).numpy()
+
+    return step, predict
+
+
 common.serve({"peer": "PyTorch", "version": torch.__version__, "mode": options.mode, "threads": torch.get_num_threads(),
-              "networks": list(common.NETWORKS)}, {"step": make_step, "predict": make_predict})
+              "networks": list(common.NETWORKS)}, {"step": make_step, "predict": make_predict, "train": make_train})

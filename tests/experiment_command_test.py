@@ -1,0 +1,76 @@
+"""`wengert experiment`: quick runs of every kind, going on where one stopped, what is in its folder, and what it refuses."""
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from command_line import COMMAND, check, finish, refused, wengert
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name) / "results"
+    done = wengert("experiment", "all", "--quick", "--out", folder, "--peers", "keras", "--peers-folder", Path(name) / "none")
+    header, *rows = rows_of(folder)
+    check(header["wengert_experiment"] == 1 and header["quick"] and header["processor"] and header["version"], f"header: {header}")
+    found = {row["experiment"] for row in rows}
+    check(found == {"speed", "accuracy", "batch", "rate", "examples", "curves", "recall", "shift", "ladder", "scaling"}, f"experiments: {found}")
+    check(len({row["key"] for row in rows}) == len(rows), "a measurement stands twice")
+    speed = [one for row in rows if row["experiment"] == "speed" for one in row["rows"]]
+    ours = {one["implementation"]: one for one in speed if one["ms"] is not None}
+    check({"naive", "matrix", "im2col", "direct", "plan"} <= ours.keys(), f"speed: {speed}")
+    check(ours["plan"]["ms"] < ours["naive"]["ms"] and all(0 < one["low"] <= one["ms"] <= one["high"] for one in ours.values()), f"speed: {ours}")
+    absent = {one["implementation"]: one["note"] for one in speed if one["ms"] is None}
+    check(absent.get("CUDA") == "no device" and "absent" in absent.get("Keras", ""), f"speed: {absent}")
+    recall = next(row for row in rows if row["experiment"] == "recall")
+    check(sum(map(sum, recall["confusion"])) == 10000 and all(len(one["pixels"]) == 2 * 784 for one in recall["worst"]), "recall: confusion or pictures")
+    shift = [row for row in rows if row["experiment"] == "shift"]
+    check({row["network"] for row in shift} == {"cnn", "mlp"} and all(row["accuracy"][0] > row["accuracy"][-1] > 0 for row in shift), f"shift: {shift}")
+    for file in ("report.html", "speed.md", "speed.csv", "accuracy.md", "recall.csv"):
+        check((folder / file).exists(), f"experiment all wrote no {file}: {done.stderr}")
+    check("http" not in (folder / "report.html").read_text().replace("http://www.w3.org", ""), "report.html refers to the network")
+
+    # A second run measures nothing; one that was cut short goes on.
+    before = (folder / "results.jsonl").read_bytes()
+    check("0 measurements to make" in wengert("experiment", "all", "--quick", "--out", folder, "--peers", "keras", "--peers-folder", Path(name) / "none").stderr,
+          "a finished run measures again")
+    check((folder / "results.jsonl").read_bytes() == before, "a finished run changes its results")
+    lines = before.splitlines(keepends=True)
+    (folder / "results.jsonl").write_bytes(b"".join(lines[:-2]) + lines[-2][:30])
+    check("2 measurements to make" in wengert("experiment", "all", "--quick", "--out", folder).stderr, "a run that was cut short does not go on")
+    check([row["key"] for row in rows_of(folder)[1:]] == [row["key"] for row in rows], "results after a run that was cut short")
+    wengert("experiment", "report", "--out", folder)
+
+    # Ctrl-C ends behind the running measurement, and keeps it.
+    stopped = Path(name) / "stopped"
+    process = subprocess.Popen([COMMAND, "experiment", "ladder", "--quick", "--out", stopped], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("wengert: [2/") or "[2/" in line:
+            os.kill(process.pid, signal.SIGINT)
+            break
+    check("interrupted" in process.communicate(timeout=300)[1] and process.returncode == 0, "Ctrl-C")
+    check(len(rows_of(stopped)) == 3, f"results behind Ctrl-C: {rows_of(stopped)}")
+
+    refused("experiment", "sped", "--out", folder, says="did you mean 'speed'")
+    refused("experiment", "speed", "--peers", "kears", "--out", folder, says="did you mean 'keras'")
+    refused("experiment", "speed", "--out", "/dev/null/x", says="/dev/null/x")
+    refused("experiment", "report", "--out", Path(name) / "nothing", says="found No such file")
+    refused("experiment", "recall", "--out", folder, says="holds results of quick true, this is false")
+    other = json.loads(lines[0])
+    other["version"] = "0.0.1"
+    (folder / "results.jsonl").write_bytes(json.dumps(other).encode() + b"\n" + b"".join(lines[1:]))
+    refused("experiment", "ladder", "--quick", "--out", folder, says='holds results of version "0.0.1"')
+    wengert("experiment", "ladder", "--quick", "--out", folder, "--force")
+    check((folder / "results.old.jsonl").exists() and rows_of(folder)[0]["version"] == header["version"], "--force")
+    notes = Path(name) / "notes"
+    notes.mkdir()
+    (notes / "results.jsonl").write_text("my notes\n")
+    refused("experiment", "ladder", "--quick", "--out", notes, "--force", says="found something else")
+    check((notes / "results.jsonl").read_text() == "my notes\n", "--force overwrote what is no results file")
+
+finish()

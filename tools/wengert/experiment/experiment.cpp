@@ -1,0 +1,42 @@
+#include "experiment.hpp"
+
+#include <numeric>
+
+#include <wengert/models/mnist_cnn.hpp>
+
+namespace wengert::command::experiment {
+
+std::vector<Measurement> measurements_of(const std::string& experiment, const ExperimentSettings& settings) {
+  if (experiment == "speed") return speed_measurements(settings);
+  if (experiment == "ladder") return ladder_measurements(settings);
+  if (experiment == "scaling") return scaling_measurements(settings);
+  return training_measurements(experiment, settings);
+}
+
+TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed) {
+  TrainerOptions options;
+  options.batch = batch, options.threads = threads, options.seed = seed;
+  options.kernel = implementation.kernel;
+  if (implementation.eager) options.kernel += ",auto";
+  options.eager = implementation.eager;
+  return options;
+}
+
+Trainer trainer_like(const Trainer& other, const TrainerOptions& options) {
+  Trainer made(MnistCnn{}, Adam::report(), options);
+  for (const Parameter& from : other.model().parameters()) made.model().parameter(from.name()).set_value(from.clone().value());
+  return made;
+}
+
+Trainer warm_trainer(const ExperimentSettings& settings, Index batch) {
+  TrainerOptions options;
+  options.batch = batch, options.seed = settings.seed;
+  Trainer trainer(MnistCnn{}, Adam::report(), options);
+  FitOptions fit;
+  fit.epochs = 1;
+  fit.steps = settings.quick ? 20 : 300;
+  trainer.fit(*settings.train, fit);
+  return trainer;
+}
+
+}  // namespace wengert::command::experiment

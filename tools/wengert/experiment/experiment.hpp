@@ -1,0 +1,54 @@
+// The experiments of the report and some more: what each measures, one measurement at a time, so that a run can be interrupted and go on.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <wengert/models/trainer.hpp>
+
+#include "results.hpp"
+
+namespace wengert::command::experiment {
+
+struct ExperimentSettings {
+  bool quick = false;                               // small sizes: to see that everything works
+  std::uint64_t seed = 1;                           // of the first run; further ones count on from it
+  std::vector<int> threads = {};                    // that speed and scaling are measured with
+  std::vector<std::string> peers = {};              // of peer_names()
+  std::filesystem::path peers_folder = {};          // where setup-peers.sh put them
+  const Dataset *train = nullptr, *test = nullptr;  // MNIST
+};
+
+// One row of results.
+struct Measurement {
+  std::string experiment, key, label;
+  double seconds = 0;  // about what it will take, for the time left
+  std::function<Json()> run;
+};
+
+std::vector<Measurement> measurements_of(const std::string& experiment, const ExperimentSettings& settings);
+
+// One file each: seconds a step; trainings; FLOP/s against operational intensity, and speed-up against threads.
+std::vector<Measurement> speed_measurements(const ExperimentSettings& settings);
+std::vector<Measurement> training_measurements(const std::string& experiment, const ExperimentSettings& settings);
+std::vector<Measurement> ladder_measurements(const ExperimentSettings& settings);
+std::vector<Measurement> scaling_measurements(const ExperimentSettings& settings);
+
+// The report's rungs and ours, as they are timed and trained: `eager`, op by op with one kernel; else the plan with all of them.
+struct Rung {
+  const char* name;
+  const char* kernel;
+  bool eager;
+};
+inline constexpr Rung rungs[] = {
+    {"naive", "naive", true}, {"matrix", "matrix", true}, {"im2col", "im2col", true}, {"direct", "direct", true}, {"plan", "auto", false}};
+TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed);
+
+// A trainer of the report's network with the same parameters as `other` has.
+Trainer trainer_like(const Trainer& other, const TrainerOptions& options);
+// One after some hundred planned steps: timings are taken with training under way.
+Trainer warm_trainer(const ExperimentSettings& settings, Index batch);
+
+}  // namespace wengert::command::experiment

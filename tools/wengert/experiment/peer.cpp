@@ -1,0 +1,132 @@
+#include "peer.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <wengert/engine/error.hpp>
+#include <wengert/models/dataset.hpp>
+
+namespace wengert::command::experiment {
+
+namespace {
+
+struct System {
+  const char *name, *title, *program, *script;  // the program under the peers' folder, and the script that it runs, or null
+};
+constexpr System systems[] = {{"keras", "Keras", "tensorflow/bin/python", "keras_peer.py"},
+                              {"pytorch", "PyTorch", "torch/bin/python", "torch_peer.py"},
+                              {"onednn", "oneDNN", "onednn/build/onednn_step", nullptr}};
+
+const System& system_of(const std::string& name) {
+  for (const System& system : systems) {
+    if (name == system.name) return system;
+  }
+  fail("no peer is called '" + name + "'");
+}
+
+// The first `threads` cores, as tools/bench/systems.py pins its peers.
+void pin(int threads) {
+  cpu_set_t allowed, chosen;
+  CPU_ZERO(&chosen);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  for (int core = 0, found = 0; core < CPU_SETSIZE && found < threads; ++core)
+    if (CPU_ISSET(core, &allowed)) CPU_SET(core, &chosen), ++found;
+  sched_setaffinity(0, sizeof chosen, &chosen);
+}
+
+[[noreturn]] void become(std::vector<std::string> words, int in, int out, int threads) {
+  setpgid(0, 0);
+  pin(threads);
+  dup2(in, STDIN_FILENO);
+  dup2(out, STDOUT_FILENO);
+  const int nowhere = open("/dev/null", O_WRONLY);
+  if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+  setenv("OMP_WAIT_POLICY", "active", 1);
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  execv(arguments[0], arguments.data());
+  _exit(127);
+}
+
+}  // namespace
+
+std::vector<std::string> peer_names() {
+  std::vector<std::string> names;
+  for (const System& system : systems) names.emplace_back(system.name);
+  return names;
+}
+
+std::string peer_title(const std::string& name) { return system_of(name).title; }
+
+Peer::Peer(const std::string& name, const std::filesystem::path& folder, int threads) {
+  const System& system = system_of(name);
+  const std::filesystem::path program = folder / system.program;
+  if (!std::filesystem::exists(program)) fail("absent: tools/bench/setup-peers.sh installs it");
+  std::vector<std::string> words = {program.string()};
+  if (system.script != nullptr) words.push_back((share_folder() / "peers" / system.script).string());
+  words.insert(words.end(), {"--threads", std::to_string(threads)});
+  int in[2], out[2];
+  if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) fail(fmt::format("no pipe: {}", std::strerror(errno)));
+  child_.process = fork();
+  if (child_.process == 0) become(std::move(words), in[0], out[1], threads);
+  close(in[0]), close(out[1]);
+  child_.to = in[1], child_.from = out[0];
+  if (child_.process < 0) fail(fmt::format("no process: {}", std::strerror(errno)));
+  setpgid(child_.process, child_.process);
+  constexpr double start_seconds = 300;
+  about_ = answer(start_seconds);
+  child_.signal(SIGSTOP);
+}
+
+Peer::Child::~Child() {
+  if (process > 0) {
+    signal(SIGKILL);
+    waitpid(process, nullptr, 0);
+  }
+  for (const int end : {to, from}) {
+    if (end >= 0) close(end);
+  }
+}
+
+void Peer::Child::signal(int number) const { kill(-process, number); }
+
+Json Peer::ask(const std::string& request, double seconds) {
+  child_.signal(SIGCONT);
+  const std::string line = request + "\n";
+  if (write(child_.to, line.data(), line.size()) != static_cast<ssize_t>(line.size())) fail("it has ended");
+  Json reply = answer(seconds);
+  child_.signal(SIGSTOP);
+  if (reply.contains("error")) fail(reply.at("error").get<std::string>());
+  return reply;
+}
+
+Json Peer::answer(double seconds) {
+  const auto deadline = static_cast<int>(seconds * 1000);
+  for (std::size_t end; (end = unread_.find('\n')) == std::string::npos;) {
+    pollfd waiting{child_.from, POLLIN, 0};
+    const int ready = poll(&waiting, 1, deadline);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) fail(fmt::format("no answer in {:.0f} s", seconds));
+    char bytes[4096];
+    const ssize_t count = read(child_.from, bytes, sizeof bytes);
+    if (count <= 0) fail("it has ended without an answer");
+    unread_.append(bytes, static_cast<std::size_t>(count));
+  }
+  const std::size_t end = unread_.find('\n');
+  Json reply = Json::parse(unread_.substr(0, end), nullptr, false);
+  unread_.erase(0, end + 1);
+  if (!reply.is_object()) fail("its answer is no JSON");
+  return reply;
+}
+
+}  // namespace wengert::command::experiment

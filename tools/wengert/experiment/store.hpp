@@ -1,0 +1,34 @@
+// Where experiments keep their results: a folder with results.jsonl, to which every finished measurement adds a line at once.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "results.hpp"
+
+namespace wengert::command::experiment {
+
+class Store {
+ public:
+  // Opens or begins a folder; with `force` results of another version, machine or size are set aside as results.old.jsonl. A last line that was
+  // cut short is dropped. Throws Error: a folder that cannot be written, and results that do not fit this header, without `force`.
+  Store(const std::filesystem::path& folder, const Json& header, bool force);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  bool has(const std::string& key) const;
+  // Synced when it returns. Throws Error where the line cannot be written (a full disk); those before it stay whole.
+  void add(const Json& row);
+  const Results& results() const { return results_; }
+
+ private:
+  void write_line(const Json& line);
+
+  std::filesystem::path path_;
+  Results results_;
+  int descriptor_ = -1;
+  long length_ = 0;  // of the whole lines
+};
+
+}  // namespace wengert::command::experiment
