@@ -581,7 +581,7 @@ std::vector<Figure> ladder_figure(const Results& results) {
     parts.push_back(sketch.data(fmt::format("{:g} {:g}\n{:g} {:g}\n{:g} {:g}\n", start, all.roof(start), ridge, all.peak_gflops, x.high,
                                             all.peak_gflops)) +
                     " using 1:2 with lines lw 2.5 lc rgb '#555555'");
-    sketch.add(fmt::format("set label {} at {:g},{:g} right offset -1,0.7", script_text(significant(all.peak_gflops) + " GFLOP/s"), x.high,
+    sketch.add(fmt::format("set label {} at {:g},{:g} left offset 0,0.7", script_text(significant(all.peak_gflops) + " GFLOP/s"), ridge,
                            all.peak_gflops));
     const double middle = std::sqrt(start * ridge);
     sketch.add(fmt::format("set label {} at {:g},{:g} center offset -0.6,0.6 rotate by {:.0f}",
