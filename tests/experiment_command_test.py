@@ -67,6 +67,10 @@ with tempfile.TemporaryDirectory() as name:
     refused("experiment", "ladder", "--quick", "--out", folder, says='holds results of version "0.0.1"')
     wengert("experiment", "ladder", "--quick", "--out", folder, "--force")
     check((folder / "results.old.jsonl").exists() and rows_of(folder)[0]["version"] == header["version"], "--force")
+    broken = b"".join(lines[:3]) + b"not JSON\n" + b"".join(lines[3:])  # nothing behind a line that is no result may be lost
+    (folder / "results.jsonl").write_bytes(broken)
+    refused("experiment", "ladder", "--quick", "--out", folder, says="found something else in line 4")
+    check((folder / "results.jsonl").read_bytes() == broken, "a broken results file was changed")
     notes = Path(name) / "notes"
     notes.mkdir()
     (notes / "results.jsonl").write_text("my notes\n")

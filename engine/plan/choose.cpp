@@ -77,11 +77,11 @@ class Choice {
     Step& step = graph_.step(id);
     PlanQuery query{{step.attributes, specs},    layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step),
                     step.extent == Extent::whole};
-    const std::vector<const Kernel*> list = candidates(step, query);
+    const KernelOrder order = candidates(step, query);
     if (const Layout* const tuned = tuned_layout(step, query); tuned != nullptr) query.wanted = *tuned;
     const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
     std::string refusals;
-    for (const Kernel* kernel : list) {
+    for (const Kernel* kernel : order.kernels) {
       Preparation ready = offer(*kernel, query, dtype, reorder_ != nullptr);
       if (!ready.kernel) {
         refusals += fmt::format("{}{}: {}", refusals.empty() ? "; not " : ", ", kernel->backend, ready.refusal);
@@ -89,7 +89,7 @@ class Choice {
       }
       step.kernel = kernel;
       step.prepared = std::move(ready.kernel);
-      if (kernel != list.front() && step.why.rfind("the next best", 0) != 0) step.why = "the next best";
+      if (kernel != order.kernels.front() || !order.passed_over.empty()) step.why = "the next best" + order.passed_over;
       step.why += refusals;
       return arrange(id);
     }
@@ -105,17 +105,18 @@ class Choice {
   }
 
   // Kernels in the order in which they are tried.
-  std::vector<const Kernel*> candidates(Step& step, const PlanQuery& query) {
-    const KernelOrder order = kernel_order(*step.op, query);
-    std::vector<const Kernel*> list = order.kernels;
+  KernelOrder candidates(Step& step, const PlanQuery& query) {
+    KernelOrder order = kernel_order(*step.op, query);
+    std::vector<const Kernel*>& list = order.kernels;
     const auto first = [&](const std::string& backend, const std::string& why) {
       const auto found = std::find_if(list.begin(), list.end(), [&](const Kernel* kernel) { return kernel->backend == backend; });
       if (found == list.end()) return false;
       std::rotate(list.begin(), found, found + 1);
+      order.passed_over.clear();
       step.why = why;
       return true;
     };
-    step.why = list.size() == 1 ? "the only one" : order.passed_over.empty() ? "best of the ladder" : "the next best" + order.passed_over;
+    step.why = list.size() == 1 ? "the only one" : "best of the ladder";
     if (!kernels_.backend.empty()) {
       if (first(kernels_.backend, "asked for") && !kernels_.fall_back) list.resize(1);
     } else if (tuning_ != nullptr) {
@@ -124,7 +125,7 @@ class Choice {
         ++tuned_;
     }
     ++asked_;
-    return list;
+    return order;
   }
 
   void take_plain_inputs(StepId id) {

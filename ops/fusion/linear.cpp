@@ -36,20 +36,14 @@ double product_flops(Index rows, Index inner, Index columns) {
   return 2.0 * static_cast<double>(rows) * static_cast<double>(inner * columns);
 }
 
-Kernel direct_kernel(void (*run)(const KernelCall&)) {
+Kernel kernel_of(const char* backend, std::vector<DType> dtypes, void (*run)(const KernelCall&)) {
   Kernel kernel;
-  kernel.backend = "direct";
-  kernel.dtypes = {DType::f32};
+  kernel.backend = backend;
+  kernel.dtypes = std::move(dtypes);
   kernel.run = run;
   return kernel;
 }
-
-Kernel matrix_kernel(void (*run)(const KernelCall&)) {
-  Kernel kernel;
-  kernel.backend = "matrix";
-  kernel.run = run;
-  return kernel;
-}
+Kernel direct_kernel(void (*run)(const KernelCall&)) { return kernel_of("direct", {DType::f32}, run); }
 
 using ProductFunction = void (*)(const MatmulGeometry&, const View&, const View&, const View&);
 
@@ -93,7 +87,8 @@ const Op& linear_op() {
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0], query.shape(1)[0]}, query.dtype(0)}}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b01 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[1], query.shape(1)[0]); };
-    made.kernels = {naive_kernel(forward<naive::matmul>), matrix_kernel(forward<blas::matmul>), direct_kernel([](const KernelCall& call) {
+    made.kernels = {naive_kernel(forward<naive::matmul>), kernel_of("matrix", {DType::f32, DType::f64}, forward<blas::matmul>),
+                    direct_kernel([](const KernelCall& call) {
                       const auto& a = call.attributes.as<LinearAttributes>();
                       const Shape &x = call.input(0).shape, &w = call.input(1).shape;
                       direct::linear_forward({x[0], x[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
@@ -120,7 +115,7 @@ const Op& linear_data_op() {
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[2]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b101 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[0], query.shape(1)[1]); };
-    made.kernels = {naive_kernel(data_gate<naive::matmul>), matrix_kernel(data_gate<blas::matmul>),
+    made.kernels = {naive_kernel(data_gate<naive::matmul>), kernel_of("matrix", {DType::f32, DType::f64}, data_gate<blas::matmul>),
                     direct_kernel([](const KernelCall& call) {
                       const Shape &y = call.input(0).shape, &w = call.input(1).shape;
                       direct::linear_data({y[0], w[1], w[0]}, call.input(0).read<float>(), call.input(1).read<float>(),
@@ -238,8 +233,7 @@ const Op& linear_adam_op() {
       constexpr Index slice_rows = 8;
       return {std::make_unique<PreparedUpdate>(direct_update, query.shape(UpdateInput::p)[0], slice_rows, 0), {}};
     };
-    Kernel matrix = matrix_kernel([](const KernelCall& call) { matrix_update(call, 0, call.input(0).shape[0]); });
-    matrix.dtypes = {DType::f32};
+    Kernel matrix = kernel_of("matrix", {DType::f32}, [](const KernelCall& call) { matrix_update(call, 0, call.input(0).shape[0]); });
     matrix.workspace = matrix_update_bytes;
     matrix.prepare = [](const PlanQuery& query) -> Preparation {
       return {

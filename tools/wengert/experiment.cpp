@@ -41,8 +41,12 @@ Json header_of(const Arguments& a) {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
   std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", localtime_r(&now, &local));
-  return {{"wengert_experiment", 1},  {"version", machine.version},          {"processor", machine.processor},
-          {"target", machine.target}, {"cores", tbb_executor(0)->workers()}, {"quick", a.quick},
+  return {{format_key, 1},
+          {"version", machine.version},
+          {"processor", machine.processor},
+          {"target", machine.target},
+          {"cores", tbb_executor(0)->workers()},
+          {"quick", a.quick},
           {"started", text}};
 }
 
@@ -53,18 +57,14 @@ std::vector<std::string> chosen(const std::string& name) {
   if (std::find(known.begin(), known.end(), name) != known.end()) return {name};
   std::vector<std::string> words = known;
   words.insert(words.end(), {"all", "report"});
-  const std::string near = nearest_name(name, words);
-  fail(fmt::format("[experiment] unknown experiment '{}'{} The experiments are {}", name,
-                   near.empty() ? "." : "; did you mean '" + near + "'?", fmt::join(words, ", ")));
+  fail("[experiment] unknown experiment '" + name + "'" + suggestion(name, words));
 }
 
 void want_peers(const std::vector<std::string>& peers) {
   const std::vector<std::string> known = peer_names();
   for (const std::string& peer : peers) {
     if (std::find(known.begin(), known.end(), peer) != known.end()) continue;
-    const std::string near = nearest_name(peer, known);
-    fail(fmt::format("[experiment] unknown peer '{}'{} The peers are {}", peer, near.empty() ? "." : "; did you mean '" + near + "'?",
-                     fmt::join(known, ", ")));
+    fail("[experiment] unknown peer '" + peer + "'" + suggestion(peer, known));
   }
 }
 
@@ -73,17 +73,15 @@ std::string minutes(double seconds) {
   return whole < 60 ? fmt::format("{} s", whole) : fmt::format("{} min {:02} s", whole / 60, whole % 60);
 }
 
-int told(const std::filesystem::path& folder) {
+int draw(const Results& results, const std::filesystem::path& folder) {
+  render(results, folder);
   note(fmt::format("wrote tables, figures and {}", (folder / "report.html").string()));
   return success;
 }
 
 int run(const Arguments& a) {
   const std::filesystem::path folder = a.out;
-  if (a.name == "report") {
-    render(folder);
-    return told(folder);
-  }
+  if (a.name == "report") return draw(read_results(folder / results_name), folder);
   const std::vector<std::string> names = chosen(a.name);
   want_peers(a.peers);
   Store store(folder, header_of(a), a.force);
@@ -111,9 +109,8 @@ int run(const Arguments& a) {
     store.add(row);
     seconds -= one.seconds;
   }
-  render(store.results(), folder);
-  if (interrupted) note(fmt::format("interrupted; the same command goes on where it stopped"));
-  return told(folder);
+  if (interrupted) note("interrupted; the same command goes on where it stopped");
+  return draw(store.results(), folder);
 }
 
 }  // namespace

@@ -22,6 +22,12 @@ TrainerOptions options_of(const Rung& implementation, Index batch, int threads, 
   return options;
 }
 
+Dataset::Batch images_from(const Dataset& set, Index first, Index count) {
+  std::vector<Index> positions(static_cast<std::size_t>(count));
+  std::iota(positions.begin(), positions.end(), first);
+  return set.gather(positions.data(), count);
+}
+
 Trainer trainer_like(const Trainer& other, const TrainerOptions& options) {
   Trainer made(MnistCnn{}, Adam::report(), options);
   for (const Parameter& from : other.model().parameters()) made.model().parameter(from.name()).set_value(from.clone().value());

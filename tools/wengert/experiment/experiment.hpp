@@ -46,6 +46,9 @@ inline constexpr Rung rungs[] = {
     {"naive", "naive", true}, {"matrix", "matrix", true}, {"im2col", "im2col", true}, {"direct", "direct", true}, {"plan", "auto", false}};
 TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed);
 
+// Images first, first + 1, ... of a set, so many.
+Dataset::Batch images_from(const Dataset& set, Index first, Index count);
+
 // A trainer of the report's network with the same parameters as `other` has.
 Trainer trainer_like(const Trainer& other, const TrainerOptions& options);
 // One after some hundred planned steps: timings are taken with training under way.

@@ -130,7 +130,7 @@ std::string facts(const Json& header) {
     result += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
   };
   for (const auto& field : header.items()) {
-    if (field.key() == "wengert_experiment") continue;
+    if (field.key() == format_key) continue;
     if (field.key() == "quick" && field.value().is_boolean()) {
       if (field.value().get<bool>()) add("quick", "yes: fewer steps, seeds and epochs than a full run");
       continue;

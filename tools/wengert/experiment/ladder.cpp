@@ -69,9 +69,7 @@ std::vector<Measurement> scaling_measurements(const ExperimentSettings& settings
            fmt::format("scaling: {}, threads {}", implementation.name, threads), 3, [settings, implementation, threads]() -> Json {
              constexpr Index batch = 64;
              Trainer trainer = trainer_like(warm_trainer(settings, batch), options_of(implementation, batch, threads, settings.seed));
-             std::vector<Index> positions(batch);
-             for (Index i = 0; i < batch; ++i) positions[static_cast<std::size_t>(i)] = i;
-             const Dataset::Batch data = settings.train->gather(positions.data(), batch);
+             const Dataset::Batch data = images_from(*settings.train, 0, batch);
              const Timing time = time_in_turn({[&] { trainer.step(data.images, data.labels); }}, settings.quick ? 5 : 60)[0];
              constexpr double milliseconds = 1e3;
              return {{"implementation", implementation.name}, {"threads", threads}, {"ms", milliseconds * time.median}};

@@ -9,12 +9,9 @@ namespace wengert::command::experiment {
 
 constexpr const char* results_name = "results.jsonl";
 
-// Throws Error where the file is none of an experiment. A last line that was cut off is left out.
-Results read_results(const std::filesystem::path& file);
+// Throws Error where the file is none of an experiment. A last line that was cut off is left out; `whole_bytes` are those before it.
+Results read_results(const std::filesystem::path& file, long* whole_bytes = nullptr);
 
 void render(const Results& results, const std::filesystem::path& dir);
-
-// The same from dir/results.jsonl. Returns the command's exit status.
-int render(const std::filesystem::path& dir);
 
 }  // namespace wengert::command::experiment

@@ -17,6 +17,8 @@ struct Results {
   std::vector<const Json*> of(const std::string& experiment) const;
 };
 
+constexpr const char* format_key = "wengert_experiment";  // the first key of the header
+
 // In the order of the report, then those that it lacks.
 constexpr const char* experiments[] = {"speed", "accuracy", "batch", "rate", "examples", "curves", "recall", "shift", "ladder", "scaling"};
 

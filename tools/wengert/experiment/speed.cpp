@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -33,9 +32,7 @@ class Steps {
   double operator()() {
     std::vector<double> times;
     for (int i = 0; i < count_; ++i, ++step_) {
-      std::vector<Index> positions(static_cast<std::size_t>(batch_));
-      std::iota(positions.begin(), positions.end(), step_ % (set_.size() / batch_) * batch_);
-      const Dataset::Batch data = set_.gather(positions.data(), batch_);
+      const Dataset::Batch data = images_from(set_, step_ % (set_.size() / batch_) * batch_, batch_);
       const auto start = std::chrono::steady_clock::now();
       trainer_.step(data.images, data.labels);
       times.push_back(milliseconds * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

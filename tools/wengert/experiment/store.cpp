@@ -2,9 +2,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <optional>
-#include <sstream>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -13,37 +10,14 @@
 
 #include <wengert/engine/error.hpp>
 
+#include "../json.hpp"
 #include "render.hpp"
 
 namespace wengert::command::experiment {
 
 namespace {
 
-constexpr const char* format_key = "wengert_experiment";
 constexpr const char* must_agree[] = {format_key, "version", "processor", "target", "cores", "quick"};
-
-// The whole lines of a file, and their bytes; nothing where there is no file.
-struct Lines {
-  std::vector<Json> lines = {};
-  long bytes = 0;
-};
-std::optional<Lines> read_lines(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::stringstream text;
-  text << file.rdbuf();
-  Lines found;
-  const std::string all = text.str();
-  for (std::size_t end = 0; (end = all.find('\n', static_cast<std::size_t>(found.bytes))) != std::string::npos;) {
-    const auto first = static_cast<std::size_t>(found.bytes);
-    Json line =
-        Json::parse(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object()) break;
-    found.lines.push_back(std::move(line));
-    found.bytes = static_cast<long>(end) + 1;
-  }
-  return found;
-}
 
 // In what a header differs from the one wanted, or empty.
 std::string difference(const Json& found, const Json& wanted) {
@@ -60,31 +34,24 @@ Store::Store(const std::filesystem::path& folder, const Json& header, bool force
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(fmt::format("[experiment] wanted a folder '{}' to write to: {}", folder.string(), error.message()));
-  std::optional<Lines> found = read_lines(path_);
-  if (found && !(found->lines.empty() && found->bytes == 0 && std::filesystem::file_size(path_) == 0)) {
-    const bool ours = !found->lines.empty() && found->lines[0].contains(format_key);
-    if (!ours) fail(fmt::format("[experiment] wanted '{}' to hold results of experiments, found something else", path_.string()));
-    const std::string other = difference(found->lines[0], header);
-    if (!other.empty() && !force)
-      fail(
-          fmt::format("[experiment] '{}' holds results of {}; --force sets them aside, --out names another folder", path_.string(), other));
-    if (!other.empty()) {
+  const std::uintmax_t size = std::filesystem::file_size(path_, error);
+  bool goes_on = !error && size > 0;
+  if (goes_on) {
+    results_ = read_results(path_, &length_);
+    if (const std::string other = difference(results_.header, header); !other.empty()) {
+      if (!force)
+        fail(fmt::format("[experiment] '{}' holds results of {}; --force sets them aside, --out names another folder", path_.string(),
+                         other));
       std::filesystem::rename(path_, folder / "results.old.jsonl");
-      found.reset();
+      goes_on = false;
     }
-  } else {
-    found.reset();
   }
   descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(fmt::format("[experiment] wanted to write '{}': {}", path_.string(), std::strerror(errno)));
-  if (found) {
-    length_ = found->bytes;
-    results_.header = found->lines[0];
-    results_.rows.assign(found->lines.begin() + 1, found->lines.end());
-  } else {
-    results_.header = header;
-    write_line(header);
-  }
+  if (goes_on) return;
+  results_ = {header, {}};
+  length_ = 0;
+  write_line(header);
 }
 
 Store::~Store() {
@@ -104,7 +71,7 @@ void Store::add(const Json& row) {
 }
 
 void Store::write_line(const Json& line) {
-  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string text = json_text(line, -1) + "\n";
   long written = 0;
   const auto size = static_cast<long>(text.size());
   while (written < size) {

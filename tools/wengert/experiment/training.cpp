@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -276,12 +275,11 @@ Json worst_of(const Model& model, const Dataset& set, std::size_t most) {
   std::vector<Wrong> wrong;
   constexpr Index at_once = 250;
   for (Index first = 0; first < set.size(); first += at_once) {
-    std::vector<Index> positions(static_cast<std::size_t>(std::min(at_once, set.size() - first)));
-    std::iota(positions.begin(), positions.end(), first);
-    const Dataset::Batch batch = set.gather(positions.data(), static_cast<Index>(positions.size()));
+    const Index count = std::min(at_once, set.size() - first);
+    const Dataset::Batch batch = images_from(set, first, count);
     const Tensor logits = model(batch.images);
     const Index classes = logits.shape()[1];
-    for (Index i = 0; i < static_cast<Index>(positions.size()); ++i) {
+    for (Index i = 0; i < count; ++i) {
       const float* const row = logits.view().read<float>() + i * classes;
       const Index predicted = std::max_element(row, row + classes) - row, label = batch.labels.view().read<std::int32_t>()[i];
       if (predicted == label) continue;
