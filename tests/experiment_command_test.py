@@ -42,13 +42,13 @@ with tempfile.TemporaryDirectory() as name:
     check((folder / "results.jsonl").read_bytes() == before, "a finished run changes its results")
     lines = before.splitlines(keepends=True)
     (folder / "results.jsonl").write_bytes(b"".join(lines[:-2]) + lines[-2][:30])
-    check("2 measurements to make" in wengert("experiment", "all", "--quick", "--out", folder).stderr, "a run that was cut short does not go on")
+    check("2 measurements to make" in wengert("experiment", "all", "--quick", "--out", folder, "--peers", "none").stderr, "a run that was cut short does not go on")
     check([row["key"] for row in rows_of(folder)[1:]] == [row["key"] for row in rows], "results after a run that was cut short")
     wengert("experiment", "report", "--out", folder)
 
     # Ctrl-C ends behind the running measurement, and keeps it.
     stopped = Path(name) / "stopped"
-    process = subprocess.Popen([COMMAND, "experiment", "ladder", "--quick", "--out", stopped], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([COMMAND, "experiment", "ladder", "--quick", "--peers", "none", "--out", stopped], stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("wengert: [2/") or "[2/" in line:
             os.kill(process.pid, signal.SIGINT)
@@ -64,17 +64,17 @@ with tempfile.TemporaryDirectory() as name:
     other = json.loads(lines[0])
     other["version"] = "0.0.1"
     (folder / "results.jsonl").write_bytes(json.dumps(other).encode() + b"\n" + b"".join(lines[1:]))
-    refused("experiment", "ladder", "--quick", "--out", folder, says='holds results of version "0.0.1"')
-    wengert("experiment", "ladder", "--quick", "--out", folder, "--force")
+    refused("experiment", "ladder", "--quick", "--peers", "none", "--out", folder, says='holds results of version "0.0.1"')
+    wengert("experiment", "ladder", "--quick", "--peers", "none", "--out", folder, "--force")
     check((folder / "results.old.jsonl").exists() and rows_of(folder)[0]["version"] == header["version"], "--force")
     broken = b"".join(lines[:3]) + b"not JSON\n" + b"".join(lines[3:])  # nothing behind a line that is no result may be lost
     (folder / "results.jsonl").write_bytes(broken)
-    refused("experiment", "ladder", "--quick", "--out", folder, says="found something else in line 4")
+    refused("experiment", "ladder", "--quick", "--peers", "none", "--out", folder, says="found something else in line 4")
     check((folder / "results.jsonl").read_bytes() == broken, "a broken results file was changed")
     notes = Path(name) / "notes"
     notes.mkdir()
     (notes / "results.jsonl").write_text("my notes\n")
-    refused("experiment", "ladder", "--quick", "--out", notes, "--force", says="found something else")
+    refused("experiment", "ladder", "--quick", "--peers", "none", "--out", notes, "--force", says="found something else")
     check((notes / "results.jsonl").read_text() == "my notes\n", "--force overwrote what is no results file")
 
 finish()

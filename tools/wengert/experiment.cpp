@@ -1,6 +1,7 @@
 // wengert experiment: the report's experiments and some more, measured anew, next to the report's own figures and to other systems.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <ctime>
 
@@ -60,12 +61,18 @@ std::vector<std::string> chosen(const std::string& name) {
   fail("[experiment] unknown experiment '" + name + "'" + suggestion(name, words));
 }
 
-void want_peers(const std::vector<std::string>& peers) {
-  const std::vector<std::string> known = peer_names();
-  for (const std::string& peer : peers) {
+constexpr const char* no_peers = "none";
+
+std::vector<std::string> chosen_peers(const std::vector<std::string>& wanted) {
+  std::vector<std::string> known = peer_names();
+  if (wanted.empty()) return known;
+  if (wanted == std::vector<std::string>{no_peers}) return {};
+  for (const std::string& peer : wanted) {
     if (std::find(known.begin(), known.end(), peer) != known.end()) continue;
+    known.emplace_back(no_peers);
     fail("[experiment] unknown peer '" + peer + "'" + suggestion(peer, known));
   }
+  return wanted;
 }
 
 std::string minutes(double seconds) {
@@ -83,31 +90,42 @@ int run(const Arguments& a) {
   const std::filesystem::path folder = a.out;
   if (a.name == "report") return draw(read_results(folder / results_name), folder);
   const std::vector<std::string> names = chosen(a.name);
-  want_peers(a.peers);
+  const std::vector<std::string> peers = chosen_peers(a.peers);
   Store store(folder, header_of(a), a.force);
   const Dataset train = mnist::train(), test = mnist::test();
-  ExperimentSettings settings{a.quick, a.seed, a.threads, a.peers, a.peers_folder, &train, &test};
+  ExperimentSettings settings{a.quick, a.seed, a.threads, peers, a.peers_folder, &train, &test};
   if (settings.threads.empty()) settings.threads = {1, 0};
   for (int& threads : settings.threads) threads = tbb_executor(threads)->workers();
   settings.threads.erase(std::unique(settings.threads.begin(), settings.threads.end()), settings.threads.end());
   if (a.peers_folder.empty()) settings.peers_folder = share_folder().parent_path().parent_path() / "peers";
 
+  for (const Json& row : store.results().rows)  // what is measured again, for a further peer, keeps the earlier ones
+    for (const std::string& name : row.value("peers", std::vector<std::string>{}))
+      if (std::find(settings.peers.begin(), settings.peers.end(), name) == settings.peers.end()) settings.peers.push_back(name);
+
   std::vector<Measurement> left;
   for (const std::string& name : names)
     for (Measurement& one : measurements_of(name, settings))
-      if (!store.has(one.key)) left.push_back(std::move(one));
+      if (std::none_of(store.results().rows.begin(), store.results().rows.end(), [&](const Json& row) { return answers(row, one); }))
+        left.push_back(std::move(one));
   double seconds = 0;
   for (const Measurement& one : left) seconds += one.seconds;
   note(fmt::format("{} measurements to make, about {}", left.size(), minutes(seconds)));
+  const auto start = std::chrono::steady_clock::now();
+  double behind = 0;  // of the estimated seconds
   std::signal(SIGINT, [](int) { interrupted = true; });
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < left.size() && !interrupted; ++i) {
     const Measurement& one = left[i];
-    note(fmt::format("[{}/{}] {}, {} left", i + 1, left.size(), one.label, minutes(seconds)));
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    constexpr double trusted = 60;  // as many estimated seconds: then the estimate is worth no more than how it has fared so far
+    const double slower = (taken.count() + trusted) / (behind + trusted);
+    note(fmt::format("[{}/{}] {}, about {} left", i + 1, left.size(), one.label, minutes(seconds * slower)));
     Json row = {{"experiment", one.experiment}, {"key", one.key}};
+    if (!one.peers.empty()) row["peers"] = one.peers;
     row.update(one.run());
     store.add(row);
-    seconds -= one.seconds;
+    seconds -= one.seconds, behind += one.seconds;
   }
   if (interrupted) note("interrupted; the same command goes on where it stopped");
   return draw(store.results(), folder);
@@ -127,7 +145,7 @@ void add_experiment(CLI::App& app, int& status) {
   sub->add_option("--threads", a->threads, "Numbers of threads for speed and scaling, default 1 and all (0)")
       ->delimiter(',')
       ->check(whole_number(0, most_threads));
-  sub->add_option("--peers", a->peers, fmt::format("Systems to compare with: {}; default none", fmt::join(peer_names(), ",")))
+  sub->add_option("--peers", a->peers, fmt::format("Systems to compare with, default {}; or {}", fmt::join(peer_names(), ","), no_peers))
       ->delimiter(',');
   sub->add_option("--peers-folder", a->peers_folder, "Where tools/bench/setup-peers.sh put them");
   sub->add_flag("--force", a->force, "Begin anew where the folder holds results of another version or machine; those are set aside");

@@ -299,6 +299,22 @@ std::vector<ScalingCurve> scaling_curves(const Results& results) {
   return result;
 }
 
+std::vector<std::string> peer_versions(const Results& results) {
+  std::map<Place, std::string> versions;
+  const auto take = [&versions](const Json& row) {
+    const std::string version = text(row, "version"), name = text(row, "implementation");
+    if (!version.empty() && !name.empty()) versions[place_of(name)] = fmt::format("{} {}", name, version);
+  };
+  for (const Json& row : results.rows) {
+    take(row);
+    const auto rows = row.find("rows");
+    for (const Json& each : rows != row.end() && rows->is_array() ? *rows : Json::array()) take(each);
+  }
+  std::vector<std::string> list;
+  for (const auto& [place, version] : versions) list.push_back(version);
+  return list;
+}
+
 std::vector<std::string> absences(const Results& results) {
   std::map<std::pair<Place, std::string>, std::vector<std::string>> found;  // experiments by who and why
   const auto add = [&found](const char* experiment, const std::string& who, const std::string& note) {

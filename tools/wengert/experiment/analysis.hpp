@@ -102,6 +102,9 @@ struct ScalingCurve {
 };
 std::vector<ScalingCurve> scaling_curves(const Results& results);
 
+// "Keras 3.12.0 on TensorFlow 2.21.0", ... of the systems that were measured.
+std::vector<std::string> peer_versions(const Results& results);
+
 // Who could not be measured, why, and where: "CUDA: no device (speed, accuracy)".
 std::vector<std::string> absences(const Results& results);
 

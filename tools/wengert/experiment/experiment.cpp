@@ -1,10 +1,28 @@
 #include "experiment.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include <wengert/models/mnist_cnn.hpp>
 
+#include "peer.hpp"
+
 namespace wengert::command::experiment {
+
+std::vector<std::string> present_of(const std::vector<std::string>& peers, const ExperimentSettings& settings) {
+  std::vector<std::string> present;
+  for (const std::string& name : peers) {
+    if (peer_is_present(name, settings.peers_folder)) present.push_back(name);
+  }
+  return present;
+}
+
+bool answers(const Json& row, const Measurement& measurement) {
+  if (text(row, "key") != measurement.key) return false;
+  const Json asked = row.value("peers", Json::array());
+  return std::all_of(measurement.peers.begin(), measurement.peers.end(),
+                     [&](const std::string& name) { return std::find(asked.begin(), asked.end(), name) != asked.end(); });
+}
 
 std::vector<Measurement> measurements_of(const std::string& experiment, const ExperimentSettings& settings) {
   if (experiment == "speed") return speed_measurements(settings);

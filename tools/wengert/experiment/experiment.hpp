@@ -26,7 +26,12 @@ struct Measurement {
   std::string experiment, key, label;
   double seconds = 0;  // about what it will take, for the time left
   std::function<Json()> run;
+  std::vector<std::string> peers = {};  // of those that are there, the ones it asks: without them a result is not the wanted one
 };
+
+// Whether a row is this measurement's, and no peer has come to be there since.
+bool answers(const Json& row, const Measurement& measurement);
+std::vector<std::string> present_of(const std::vector<std::string>& peers, const ExperimentSettings& settings);
 
 std::vector<Measurement> measurements_of(const std::string& experiment, const ExperimentSettings& settings);
 

@@ -178,6 +178,8 @@ void write_html(const Results& results, const std::filesystem::path& dir) {
   std::string absent;
   for (const std::string& line : absences(results)) absent += (absent.empty() ? "" : "; ") + line;
   std::string about = facts(results.header);
+  if (const std::vector<std::string> peers = peer_versions(results); !peers.empty())
+    about += fmt::format("<dt>peers</dt><dd>{}</dd>\n", escaped(fmt::format("{}", fmt::join(peers, ", "))));
   if (!absent.empty()) about += fmt::format("<dt>absent</dt><dd>{}</dd>\n", escaped(absent));
   if (!pictured) about += "<dt>figures</dt><dd>none: they are drawn where gnuplot is installed (Debian's package gnuplot-nox)</dd>\n";
   if (parts.empty()) parts = "<p>Nothing has been measured yet.</p>\n";

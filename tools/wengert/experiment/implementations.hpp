@@ -19,6 +19,8 @@ constexpr Implementation implementations[] = {
     {"oneDNN", "#F0E442"}, {"report", "#000000"},  {"cnn", "#0072B2"},    {"mlp", "#E69F00"},
 };
 
+constexpr const char* no_device = "no device";  // what stands in place of CUDA's figures
+
 // Its place above; after all of them where it is unknown.
 constexpr std::size_t rank(std::string_view name) {
   std::size_t i = 0;

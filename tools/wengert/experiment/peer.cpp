@@ -66,12 +66,16 @@ std::vector<std::string> peer_names() {
   return names;
 }
 
+bool peer_is_present(const std::string& name, const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / system_of(name).program);
+}
+
 std::string peer_title(const std::string& name) { return system_of(name).title; }
 
 Peer::Peer(const std::string& name, const std::filesystem::path& folder, int threads) {
   const System& system = system_of(name);
   const std::filesystem::path program = folder / system.program;
-  if (!std::filesystem::exists(program)) fail("absent: tools/bench/setup-peers.sh installs it");
+  if (!peer_is_present(name, folder)) fail("absent: tools/bench/setup-peers.sh installs it");
   std::vector<std::string> words = {program.string()};
   if (system.script != nullptr) words.push_back((share_folder() / "peers" / system.script).string());
   words.insert(words.end(), {"--threads", std::to_string(threads)});

@@ -11,6 +11,7 @@ namespace wengert::command::experiment {
 
 // The systems that experiments compare with, as the user names them: keras, pytorch, onednn.
 std::vector<std::string> peer_names();
+bool peer_is_present(const std::string& name, const std::filesystem::path& folder);
 std::string peer_title(const std::string& name);  // as tables show it: Keras
 
 class Peer {
@@ -20,7 +21,7 @@ class Peer {
 
   // Stopped between answers, so that its waiting threads disturb nobody. Throws Error: an answer that says so, none in time, an end.
   Json ask(const std::string& request, double seconds = 3600);
-  const Json& about() const { return about_; }
+  std::string version() const { return text(about_, "version"); }
 
  private:
   struct Child {

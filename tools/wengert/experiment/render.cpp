@@ -30,7 +30,7 @@ Results read_results(const std::filesystem::path& path, long* whole_bytes) {
     }
     whole += static_cast<long>(line.size()) + 1;
     if (place == 1) results.header = std::move(row);
-    else results.rows.push_back(std::move(row));
+    else results.add(std::move(row));
   }
   if (results.header.is_null()) file.refuse("results of wengert experiment", "an empty file");
   if (whole_bytes != nullptr) *whole_bytes = whole;

@@ -1,5 +1,6 @@
 #include "results.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace wengert::command::experiment {
@@ -11,6 +12,13 @@ constexpr double absent = std::numeric_limits<double>::quiet_NaN();
 double number_in(const Json& value) { return value.is_number() ? value.get<double>() : absent; }
 
 }  // namespace
+
+void Results::add(Json row) {
+  const std::string key = text(row, "key");
+  const auto earlier = std::find_if(rows.begin(), rows.end(), [&](const Json& other) { return !key.empty() && text(other, "key") == key; });
+  if (earlier == rows.end()) rows.push_back(std::move(row));
+  else *earlier = std::move(row);
+}
 
 std::vector<const Json*> Results::of(const std::string& experiment) const {
   std::vector<const Json*> found;

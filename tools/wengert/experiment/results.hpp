@@ -14,6 +14,7 @@ struct Results {
   Json header;
   std::vector<Json> rows;
 
+  void add(Json row);  // in place of an earlier one of the same "key"
   std::vector<const Json*> of(const std::string& experiment) const;
 };
 

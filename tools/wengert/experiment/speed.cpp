@@ -9,6 +9,7 @@
 
 #include "../bench.hpp"
 #include "experiment.hpp"
+#include "implementations.hpp"
 #include "peer.hpp"
 
 namespace wengert::command::experiment {
@@ -18,7 +19,7 @@ namespace {
 constexpr double milliseconds = 1e3;
 
 struct Contender {
-  std::string name, note = {};
+  std::string name, note = {}, version = {};
   std::function<double()> round = {};  // the median of its steps in ms; none where it is absent
   std::vector<double> rounds = {};
 };
@@ -54,13 +55,14 @@ std::vector<Contender> contenders_of(const ExperimentSettings& settings, Index b
     const int steps = implementation.kernel == std::string("naive") ? 1 : settings.quick ? 2 : 10;
     const auto run = std::make_shared<Steps>(trainer_like(warm, options_of(implementation, batch, threads, settings.seed)), *settings.train,
                                              batch, steps);
-    found.push_back({implementation.name, {}, [run] { return (*run)(); }});
+    found.push_back({implementation.name, {}, {}, [run] { return (*run)(); }});
   }
-  found.push_back({"CUDA", "no device"});
+  found.push_back({"CUDA", no_device});
   for (const std::string& name : settings.peers) {
     Contender peer{peer_title(name)};
     try {
       const auto process = std::make_shared<Peer>(name, settings.peers_folder, threads);
+      peer.version = process->version();
       const auto ask = [process, batch](int steps) {
         return process->ask(fmt::format("step mnist_cnn {} {}", batch, steps)).at("ms").get<std::vector<double>>();
       };
@@ -100,6 +102,7 @@ Json measure(const ExperimentSettings& settings, Index batch, int threads) {
       row["rounds"] = contender.rounds.size();
     }
     row["note"] = contender.note;
+    if (!contender.version.empty()) row["version"] = contender.version;
     rows.push_back(std::move(row));
   }
   return {{"batch", batch}, {"threads", threads}, {"rows", rows}};
@@ -114,7 +117,8 @@ std::vector<Measurement> speed_measurements(const ExperimentSettings& settings) 
     for (const int threads : settings.threads) {
       const double seconds = settings.quick ? 5 : 20 + 15 * static_cast<double>(settings.peers.size());
       list.push_back({"speed", fmt::format("speed/{}/{}", batch, threads), fmt::format("speed: batch {}, threads {}", batch, threads),
-                      seconds, [settings, batch, threads] { return measure(settings, batch, threads); }});
+                      seconds, [settings, batch, threads] { return measure(settings, batch, threads); },
+                      present_of(settings.peers, settings)});
     }
   return list;
 }

@@ -58,16 +58,9 @@ Store::~Store() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-bool Store::has(const std::string& key) const {
-  for (const Json& row : results_.rows) {
-    if (row.at("key") == key) return true;
-  }
-  return false;
-}
-
 void Store::add(const Json& row) {
   write_line(row);
-  results_.rows.push_back(row);
+  results_.add(row);
 }
 
 void Store::write_line(const Json& line) {

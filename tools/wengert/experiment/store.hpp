@@ -17,8 +17,7 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  bool has(const std::string& key) const;
-  // Synced when it returns. Throws Error where the line cannot be written (a full disk); those before it stay whole.
+  // In place of an earlier row of its key. Synced when it returns. Throws Error where the line cannot be written (a full disk); those before it stay whole.
   void add(const Json& row);
   const Results& results() const { return results_; }
 

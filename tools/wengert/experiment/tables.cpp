@@ -33,6 +33,8 @@ Table speed(const Results& results) {
               {},
               {"Medians of interleaved rounds; lowest and highest of the rounds. Ratio: how many times as fast as the naive loops on one "
                "thread. Two figures of the report: on 40 and on 4 cores."}};
+  if (const std::vector<std::string> peers = peer_versions(results); !peers.empty())
+    table.notes.push_back(fmt::format("{}.", fmt::join(peers, ", ")));
   for (const SpeedRow& row : speed_rows(results)) {
     table.rows.push_back(
         {std::to_string(row.batch), row.implementation, row.threads > 0 ? std::to_string(row.threads) : "",

@@ -2,8 +2,6 @@
 // the curves of a training, what it confuses, and what a shift of the digits does to it.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 
 #include <fmt/format.h>
@@ -14,7 +12,9 @@
 #include <wengert/models/script.hpp>
 
 #include "../export_start.hpp"
+#include "../scratch_folder.hpp"
 #include "experiment.hpp"
+#include "implementations.hpp"
 #include "peer.hpp"
 
 namespace wengert::command::experiment {
@@ -75,26 +75,12 @@ Outcome run(const ExperimentSettings& settings, const Training& training, bool e
 }
 
 // ---- peers: from our initial weights, with our order of images and our rates
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "wengert-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) fail("[experiment] wanted a temporary folder '" + name + "'");
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-bool trains(const std::string& peer) { return peer != "onednn"; }
+// Of the wanted peers those that train.
+std::vector<std::string> training_peers(const ExperimentSettings& settings) {
+  std::vector<std::string> names = settings.peers;
+  std::erase(names, "onednn");
+  return names;
+}
 
 // Its answer to "train", or {"note": why there is none}.
 Json peer_training(const ExperimentSettings& settings, const std::string& name, const Training& training) {
@@ -105,7 +91,9 @@ Json peer_training(const ExperimentSettings& settings, const std::string& name, 
     const ScratchFolder folder;
     export_start(script, *settings.train, folder.path());
     Peer peer(name, settings.peers_folder, tbb_executor(0)->workers());
-    return peer.ask("train mnist_cnn " + folder.path().string());
+    Json answer = peer.ask("train mnist_cnn " + folder.path().string());
+    answer["version"] = peer.version();
+    return answer;
   } catch (const Error& error) {
     return {{"note", error.what()}};
   }
@@ -146,7 +134,7 @@ std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
           if (settings.quick) training.fit.steps = 5;
           note = settings.quick ? "5 steps only" : "1 epoch only";
         }
-        const double seconds = static_cast<double>(training.fit.epochs) * (naive ? 120 : implementation.eager ? 10 : epoch_seconds(batch));
+        const double seconds = static_cast<double>(training.fit.epochs) * (naive ? 90 : implementation.eager ? 9 : epoch_seconds(batch));
         list.push_back({"accuracy", fmt::format("accuracy/{}/{}/{}", implementation.name, batch, seed),
                         fmt::format("accuracy: {}, batch {}, seed {}", implementation.name, batch, seed), settings.quick ? 1 : seconds,
                         [settings, training, implementation, batch, seed, note]() -> Json {
@@ -156,25 +144,34 @@ std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
                                   {"seed", seed},
                                   {"epochs", training.fit.epochs},
                                   {"accuracy", outcome.accuracy},
-                                  {"seconds", outcome.seconds},
+                                  {"seconds", outcome.seconds > 0 ? Json(outcome.seconds) : Json()},  // none of a part of an epoch
                                   {"note", note}};
                         }});
       }
     }
-    for (const std::string& name : settings.peers) {  // one seed: they are slow
-      if (!trains(name)) continue;
-      Training training(settings, settings.seed);
-      training.options.batch = batch;
-      list.push_back(
-          {"accuracy", fmt::format("accuracy/{}/{}/{}", name, batch, settings.seed), fmt::format("accuracy: {}, batch {}", name, batch),
-           settings.quick ? 10.0 : 100.0, [settings, training, name, batch]() -> Json {
-             const Json answer = peer_training(settings, name, training);
-             Json row = {{"implementation", peer_title(name)}, {"batch", batch}, {"seed", settings.seed}, {"epochs", training.fit.epochs}};
-             row["accuracy"] = answer.contains("epoch_accuracy") ? answer.at("epoch_accuracy").back() : Json();
-             row["seconds"] = answer.value("seconds", 0.0);
-             row["note"] = answer.value("note", "");
-             return row;
-           }});
+    list.push_back(
+        {"accuracy", fmt::format("accuracy/CUDA/{}", batch), fmt::format("accuracy: CUDA, batch {}", batch), 0, [batch]() -> Json {
+           return {{"implementation", "CUDA"}, {"batch", batch}, {"accuracy", nullptr}, {"note", no_device}};
+         }});
+    for (const std::string& name : training_peers(settings)) {
+      for (Index i = 0; i < seeds_of(settings); ++i) {
+        const std::uint64_t seed = settings.seed + static_cast<std::uint64_t>(i);
+        Training training(settings, seed);
+        training.options.batch = batch;
+        list.push_back(
+            {"accuracy", fmt::format("accuracy/{}/{}/{}", name, batch, seed),
+             fmt::format("accuracy: {}, batch {}, seed {}", name, batch, seed), settings.quick ? 10.0 : 100.0,
+             [settings, training, name, batch, seed]() -> Json {
+               const Json answer = peer_training(settings, name, training);
+               Json row = {{"implementation", peer_title(name)}, {"batch", batch}, {"seed", seed}, {"epochs", training.fit.epochs}};
+               row["accuracy"] = answer.contains("epoch_accuracy") ? answer.at("epoch_accuracy").back() : Json();
+               row["seconds"] = answer.contains("seconds") ? answer.at("seconds") : Json();
+               row["note"] = answer.value("note", "");
+               row["version"] = answer.value("version", "");
+               return row;
+             },
+             present_of({name}, settings)});
+      }
     }
   }
   return list;
@@ -243,8 +240,7 @@ std::vector<Measurement> curves(const ExperimentSettings& settings) {
                     return {{"implementation", "wengert"},    {"seed", settings.seed},      {"loss", outcome.losses},
                             {"accuracy", outcome.accuracies}, {"seconds", outcome.seconds}, {"note", ""}};
                   }});
-  for (const std::string& name : settings.peers) {
-    if (!trains(name)) continue;
+  for (const std::string& name : training_peers(settings)) {
     list.push_back({"curves", fmt::format("curves/{}/{}", name, settings.seed), "curves: " + name, settings.quick ? 15.0 : 200.0,
                     [settings, training, name]() -> Json {
                       const Json answer = peer_training(settings, name, training);
@@ -254,7 +250,8 @@ std::vector<Measurement> curves(const ExperimentSettings& settings) {
                               {"accuracy", answer.value("epoch_accuracy", Json::array())},
                               {"seconds", answer.value("seconds", 0.0)},
                               {"note", answer.value("note", "")}};
-                    }});
+                    },
+                    present_of({name}, settings)});
   }
   return list;
 }
