@@ -1,0 +1,68 @@
+// Devices beside the CPU: what the engine asks of one. backends/cuda opens the real ones; tests open one that is emulated on the host.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <wengert/engine/types.hpp>
+
+namespace wengert {
+
+// What a queue has recorded between begin_capture() and end_capture(), to be replayed with one call (a CUDA graph).
+class DeviceRecording {
+ public:
+  virtual ~DeviceRecording() = default;
+};
+
+// A point in a queue's work, to wait for.
+class DeviceEvent {
+ public:
+  virtual ~DeviceEvent() = default;
+  virtual void wait() = 0;  // the host waits
+};
+
+// Work for a device, done in the order in which it is given, beside that of other queues (a CUDA stream). All but wait() and download() return
+// at once. Every call throws Error with the device's own message where something failed, perhaps only later. For one thread at a time.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+
+  virtual void copy(void* to, const void* from, Index bytes) = 0;  // on the device
+  virtual void fill(void* to, std::uint8_t value, Index bytes) = 0;
+  // From the host. Pinned memory must stay as it is until the copy is done; other memory may be reused on return.
+  virtual void upload(void* to, const void* from, Index bytes) = 0;
+  virtual void upload_pinned(void* to, const void* from, Index bytes) = 0;
+  virtual void download(void* to, const void* from, Index bytes) = 0;  // to the host; waits
+
+  virtual void wait() = 0;  // until all is done
+  virtual std::unique_ptr<DeviceEvent> record() = 0;
+  virtual void wait_for(const DeviceEvent& event) = 0;  // what is given later is done after it; the host goes on
+
+  // Between these two, work is recorded and not done; other queues that wait for events of this one in between are recorded with it.
+  virtual void begin_capture() = 0;
+  virtual std::unique_ptr<DeviceRecording> end_capture() = 0;
+  virtual void replay(const DeviceRecording& recording) = 0;
+};
+
+class DeviceRuntime {
+ public:
+  virtual ~DeviceRuntime() = default;
+
+  virtual Device device() const = 0;
+  virtual std::string describe() const = 0;  // "NVIDIA H100 80GB, compute capability 9.0, 79 GiB"
+  // At least 256-byte aligned. Throws Error: out of memory, with what was asked, what is free and what there is.
+  virtual void* allocate(Index bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual void* allocate_pinned(Index bytes) = 0;  // of the host, for upload_pinned()
+  virtual void release_pinned(void* memory) noexcept = 0;
+  virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
+  virtual DeviceQueue& queue() = 0;  // what eager calls run on
+};
+
+// Makes a device known to the process, or replaces it: from then on tensors can live there.
+void open_device(std::shared_ptr<DeviceRuntime> runtime);
+void close_device(Device device);
+// Throws Error where it has not been opened.
+std::shared_ptr<DeviceRuntime> device_runtime(Device device);
+
+}  // namespace wengert
