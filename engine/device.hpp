@@ -52,8 +52,8 @@ class DeviceRuntime {
   virtual std::string describe() const = 0;  // "NVIDIA H100 80GB, compute capability 9.0, 79 GiB"
   // At least 256-byte aligned. Throws Error: out of memory, with what was asked, what is free and what there is.
   virtual void* allocate(Index bytes) = 0;
-  virtual void release(void* memory) noexcept = 0;
-  virtual void* allocate_pinned(Index bytes) = 0;  // of the host, for upload_pinned()
+  virtual void release(void* memory) noexcept = 0;  // given to somebody else only behind all work that queues have by now
+  virtual void* allocate_pinned(Index bytes) = 0;   // of the host, for upload_pinned()
   virtual void release_pinned(void* memory) noexcept = 0;
   virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
   virtual DeviceQueue& queue() = 0;  // what eager calls run on
