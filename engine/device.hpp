@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <wengert/engine/types.hpp>
 
@@ -19,6 +20,13 @@ class DeviceEvent {
  public:
   virtual ~DeviceEvent() = default;
   virtual void wait() = 0;  // the host waits
+};
+
+// A value that must be finite before parameters change, and who made it.
+struct Watched {
+  const float* values = nullptr;
+  Index count = 0;
+  std::int32_t step = 0;
 };
 
 // Work for a device, done in the order in which it is given, beside that of other queues (a CUDA stream). All but wait() and download() return
@@ -42,6 +50,14 @@ class DeviceQueue {
   virtual void begin_capture() = 0;
   virtual std::unique_ptr<DeviceRecording> end_capture() = 0;
   virtual void replay(const DeviceRecording& recording) = 0;
+
+  // *flag = the least step of a value that is not finite or whose square is not, if it is less than *flag.
+  virtual void watch(const std::vector<Watched>& values, std::int32_t* flag) = 0;
+  // Such a flag, or null: updates of parameters do nothing where it is not none_bad.
+  const std::int32_t* stop_flag = nullptr;
+  static constexpr std::int32_t none_bad = 0x7fffffff;
+
+  const char* node = "";  // for messages: whose work is being given, "[conv2d 'conv1' main.cpp:14]"
 };
 
 class DeviceRuntime {

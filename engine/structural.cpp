@@ -305,8 +305,8 @@ Var fill(const Tape& tape, const Shape& shape, double value, DType dtype) {
 Var stop_gradient(const At& x) { return apply(stop_gradient_op(), {}, x); }
 
 Var assign(const Parameter& parameter, const At& value) {
-  if (value.var.spec() != parameter.value().spec()) {
-    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
+  if (value.var.spec() != parameter.tensor().spec()) {
+    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.tensor().spec().text() + ", got " + value.var.spec().text());
   }
   const Var next = apply(assign_op(), AssignAttributes{parameter}, value.named(parameter.name()));
   const bool declared = next.recorded() && next.tape().mode() == Tape::Mode::declaring;

@@ -173,8 +173,20 @@ View Tensor::view() const {
 
 View Tensor::mutable_view() {
   data();
-  if (!body_->owned || body_.use_count() > 1) *this = copy_bytes(body_->data, body_->spec);
-  return view();
+  return mutable_memory();
+}
+
+View Tensor::mutable_memory() {
+  if (!has_value()) data();
+  if (body_->owned && body_.use_count() == 1) return memory();
+  if (!body_->runtime) {
+    *this = copy_bytes(body_->data, body_->spec);
+  } else {
+    const Tensor own = uninitialised(spec(), device());
+    own.body_->runtime->queue().copy(own.body_->data, body_->data, memory().bytes());
+    *this = own;
+  }
+  return memory();
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {

@@ -70,6 +70,7 @@ class Tensor {
   double at(Index position) const;  // the element at a row-major position, of any dtype
   View view() const;                // for reading only
   View mutable_view();              // for writing; copies first when the buffer is shared or borrowed
+  View mutable_memory();            // the same, wherever it lives
 
   Tensor reshape(const Shape& shape) const;  // shares the buffer; throws Error on another number of elements
   // Itself where it has that dtype. Floats to integers drop the fraction; throws Error for NaN and what an integer dtype does not hold.

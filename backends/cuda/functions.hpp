@@ -9,7 +9,6 @@ namespace wengert::cuda {
 //   conv.hpp        ConvFunctions
 //   elementwise.hpp ElementwiseFunctions
 //   ...
-struct Functions {
-};
+struct Functions {};
 
 }  // namespace wengert::cuda
