@@ -33,7 +33,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-bool all_finite(const Tensor& tensor) {
+bool all_finite(const Tensor& value) {
+  const Tensor tensor = value.to({});
   if (!is_float(tensor.dtype())) return true;
   for (Index i = 0; i < tensor.elements(); ++i) {
     if (!std::isfinite(tensor.at(i))) return false;
@@ -68,7 +69,7 @@ std::string as_utf8(const std::string& text) {
 class Undo {
  public:
   explicit Undo(const std::vector<Parameter>& parameters) : parameters_(parameters) {
-    for (const Parameter& parameter : parameters_) before_.push_back(parameter.value());
+    for (const Parameter& parameter : parameters_) before_.push_back(parameter.tensor());
   }
   ~Undo() {
     for (std::size_t i = 0; i < before_.size(); ++i) parameters_[i].set_value(before_[i]);
@@ -150,6 +151,7 @@ struct Trainer::State {
     if (!plan) {
       PlanOptions made = plan_options(KernelChoice::parse(options.kernel), executor, options.no_fusions);
       made.tuning = options.tuning;
+      made.device = options.device;
       plan = std::make_unique<TrainingStep>(model, update, count, options.seed, std::move(made));
     }
     return *plan;
@@ -188,11 +190,11 @@ struct Trainer::State {
     Context::current().choice = KernelChoice::parse(options.kernel);
     Context::current().recording = true;
     Tape tape;
-    TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32), "step"));
-    const Var logits = model.network()(tape.batch(images, "image"));
-    const Var losses = softmax_cross_entropy(logits, tape.batch(labels, "label"));
+    TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32).to(options.device), "step"));
+    const Var logits = model.network()(tape.batch(images.to(options.device), "image"));
+    const Var losses = softmax_cross_entropy(logits, tape.batch(labels.to(options.device), "label"));
     const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
-    TrainingStep::Result result{loss.item(), count_right(logits.value().view(), labels.view())};
+    TrainingStep::Result result{loss.value().to({}).item(), count_right(logits.value().to({}).view(), labels.view())};
     if (!std::isfinite(result.loss))
       fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
     if (!updates) {
@@ -219,6 +221,7 @@ Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, c
   if (options.eager && !options.no_fusions.empty()) fail("[train] wanted a plan to leave fusions out of, got an eager training");
   Model model(std::move(network), image, std::move(script));
   model.initialise(options.seed);
+  model.to(options.device);
   Update update(optimiser, options.rate_groups);
   auto executor = tbb_executor(options.threads);
   state_.reset(new State{std::move(model), std::move(update), std::move(options), std::move(executor)});
@@ -378,7 +381,8 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
   return {{batch_key, std::to_string(options.batch)},
           {seed_key, std::to_string(options.seed)},
           {kernel_key, options.kernel},
-          {execution_key, options.eager ? "eager" : "planned"},
+          {execution_key, std::string(options.eager ? "eager" : "planned") +
+                              (options.device == Device{} ? "" : std::string(" on ") + name(options.device.kind))},
           {"wengert.tuning", tuning_text(options.tuning.get())},
           {no_fusion_key, names_text(options.no_fusions)},
           {"wengert.chunk", fmt::format("{}, rule {}", chunk_size(options.batch), plan::chunk_rule)},
@@ -451,7 +455,7 @@ void Trainer::resume(const std::filesystem::path& path) {
   State::Best best{number(best_loss_key, 0.0), number(best_loss_epoch_key, no_epoch), number(best_accuracy_key, -1.0)};
   for (const Parameter& parameter : s.model.parameters()) {
     const StoredTensor* stored = file.find(best_prefix + parameter.name());
-    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore_as(*stored, parameter.value().spec(), path)));
+    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore_as(*stored, parameter.tensor().spec(), path)));
     else if (best.accuracy >= 0)
       fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
   }
