@@ -36,6 +36,12 @@ Var stop_gradient(const At& x);
 // before keep what they read.
 Var assign(const Parameter& parameter, const At& value);
 
+struct FillAttributes {
+  Spec spec;
+  double value;
+  std::string describe() const;
+};
+
 struct AssignAttributes {
   Parameter parameter;
   std::string describe() const { return parameter.name(); }
