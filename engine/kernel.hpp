@@ -20,7 +20,7 @@ struct OpQuery {
   const Attributes& attributes;
   std::span<const Spec> inputs;
   std::span<const std::string> input_names = {};  // of the tape's values, for messages; may be shorter than inputs
-  Device::Kind device = Device::Kind::cpu;        // on which the call is to run
+  Device device = {};                             // on which the call is to run; it is open
 
   const Shape& shape(int input) const { return inputs[static_cast<std::size_t>(input)].shape; }
   DType dtype(int input) const { return inputs[static_cast<std::size_t>(input)].dtype; }
