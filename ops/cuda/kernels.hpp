@@ -17,6 +17,9 @@ void add_cuda_elementwise(Catalogue& catalogue);
 void add_cuda_shape(Catalogue& catalogue);
 void add_cuda_reduce(Catalogue& catalogue);
 void add_cuda_pool(Catalogue& catalogue);
+void add_cuda_softmax(Catalogue& catalogue);
+void add_cuda_layers(Catalogue& catalogue);
+void add_cuda_index(Catalogue& catalogue);
 
 namespace cuda {
 
