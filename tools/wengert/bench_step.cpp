@@ -41,6 +41,7 @@ int run(const StepArguments& a) {
   options.threads = a.threads;
   options.eager = a.eager;
   options.no_fusions = a.no_fusions;
+  options.device = a.device;
   options.tuning = open_tuning(a.tuning, script.name, a.threads);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   const Images set(a.data, script, trainer.model(), Split::train);
@@ -94,6 +95,7 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--json", a->json, "Print JSON");

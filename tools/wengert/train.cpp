@@ -42,6 +42,7 @@ struct TrainArguments {
   int threads = 0;
   bool serial = false, json = false, quiet = false, keep_best = false, eager = false;
   std::vector<std::string> no_fusions;
+  Device device;
   const CLI::App* given = nullptr;
 
   bool has(const char* option) const { return given->count(option) > 0; }
@@ -92,6 +93,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
   script.options.threads = a.serial ? 1 : a.threads;
+  script.options.device = a.device;
 }
 
 // Over another number of epochs a schedule that spans the run has other rates from here on.
@@ -282,6 +284,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_flag("--serial", a->serial, "One worker");
   sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));
   sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(whole_number(0));
