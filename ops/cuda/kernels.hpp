@@ -20,6 +20,7 @@ void add_cuda_pool(Catalogue& catalogue);
 void add_cuda_softmax(Catalogue& catalogue);
 void add_cuda_layers(Catalogue& catalogue);
 void add_cuda_index(Catalogue& catalogue);
+void add_cuda_optimiser(Catalogue& catalogue);
 
 namespace cuda {
 
