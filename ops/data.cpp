@@ -26,6 +26,7 @@ Op make_constant(const char* name, const char* summary, int inputs) {
   op.summary = summary;
   op.min_inputs = op.max_inputs = inputs;
   op.smoothness = Op::Smoothness::constant;
+  op.stops_gradient = true;
   return op;
 }
 
@@ -40,8 +41,8 @@ void add_totals(const KernelCall& call) {
     right += std::max_element(row, row + classes) - row == call.input(3).read<std::int32_t>()[n] ? 1 : 0;
   }
   const T* const before = call.input(0).read<T>();
-  const T totals[] = {before[0] + loss, before[1] + static_cast<T>(right)};
-  std::copy_n(totals, 2, call.output(0).write<T>());
+  const T totals[] = {before[0] + loss, before[1] + static_cast<T>(right), before[2] + T(1)};
+  std::copy_n(totals, 3, call.output(0).write<T>());
 }
 
 const Op& gather_batch_op() {
@@ -85,12 +86,12 @@ const Op& gather_batch_op() {
 
 const Op& training_totals_op() {
   static const Op op = [] {
-    Op made = make_constant("training_totals", "totals + (sum of losses, rows of logits with their first maximum at the label)", 4);
+    Op made = make_constant("training_totals", "totals + (sum of losses, rows of logits with their first maximum at the label, 1)", 4);
     made.overwrites = 1;
     made.shapes = [](const OpQuery& query) {
       const Shape& logits = query.shape(2);
       want_float(query, 0);
-      want(query, 0, {{2}, query.dtype(0)});
+      want(query, 0, {{3}, query.dtype(0)});
       if (logits.rank() != 2 || logits[1] < 1 || query.dtype(2) != query.dtype(0)) fail("wanted logits (N,C), got " + query.text(2));
       want(query, 1, {{logits[0]}, query.dtype(0)});
       want(query, 3, {{logits[0]}, DType::i32});
@@ -102,7 +103,7 @@ const Op& training_totals_op() {
     made.samples = [] {
       const auto sample = [](Index rows, Index classes) {
         return Sample{
-            {}, {sample_value({2}), sample_value({rows}), sample_value({rows, classes}), sample_value({rows}, Fill::classes, classes)}};
+            {}, {sample_value({3}), sample_value({rows}), sample_value({rows, classes}), sample_value({rows}, Fill::classes, classes)}};
       };
       return std::vector<Sample>{sample(9, 10), sample(300, 3), sample(1, 1), sample(0, 4)};
     };

@@ -12,7 +12,8 @@ struct GatheredBatch {
 };
 GatheredBatch gather_batch(const At& images, const Var& labels, const Var& positions);
 
-// totals (2) + (the sum of losses (N), the number of rows of logits (N,C) whose first maximum stands at the label).
+// totals (3) + (the sum of losses (N), the number of rows of logits (N,C) whose first maximum stands at the label, 1). On a device it is an update:
+// it does nothing where a plan has found a value that is not finite.
 Var training_totals(const At& totals, const Var& losses, const Var& logits, const Var& labels);
 
 std::vector<Op> data_ops();
