@@ -95,6 +95,7 @@ class DeviceBody final : public Body {
 
   void run() override {
     if (find_parameters()) recording_.reset();
+    queues_[0]->wait_for(*runtime_->queue().record());  // what was moved here before
     inputs_.upload(*queues_[0]);
     if (trace_ != nullptr) {
       give();
@@ -106,6 +107,7 @@ class DeviceBody final : public Body {
       }
       queues_[0]->replay(*recording_);
     }
+    runtime_->queue().wait_for(*queues_[0]->record());  // who reads parameters later
     fetched_.clear();
     parameters_changed();
   }

@@ -233,6 +233,8 @@ int run(const TrainArguments& a) {
   }
   Progress progress(lines, script.options.batch);
   FitCallbacks callbacks;
+  constexpr Index shown = 20;  // batches between two pictures of the progress
+  if (!(a.device == Device{})) callbacks.every = shown;
   callbacks.batch = [&](const BatchReport& report) {
     progress.show(report);
     return !interrupted;
