@@ -125,6 +125,8 @@ void say(const std::string& text, std::FILE* file = stdout) {
   std::fflush(file);
 }
 
+constexpr Index shown_batches = 20;  // from one picture of the progress to the next
+
 // The bar of the running epoch, on a terminal that can draw it only.
 class Progress {
  public:
@@ -132,7 +134,7 @@ class Progress {
 
   void show(const BatchReport& r) {
     if (first_ < 0) first_ = r.batch;
-    if (!shown_ || (r.batch % 20 != 0 && r.batch + 1 != r.batches)) return;
+    if (!shown_ || ((r.batch + 1) % shown_batches != 0 && r.batch + 1 != r.batches)) return;
     constexpr Index width = 24;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     const auto done = static_cast<double>(r.batch - first_ + 1);
@@ -233,8 +235,7 @@ int run(const TrainArguments& a) {
   }
   Progress progress(lines, script.options.batch);
   FitCallbacks callbacks;
-  constexpr Index shown = 20;  // batches between two pictures of the progress
-  if (!(a.device == Device{})) callbacks.every = shown;
+  if (!(a.device == Device{})) callbacks.every = shown_batches;
   callbacks.batch = [&](const BatchReport& report) {
     progress.show(report);
     return !interrupted;
