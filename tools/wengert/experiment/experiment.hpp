@@ -51,6 +51,9 @@ inline constexpr Rung rungs[] = {
     {"naive", "naive", true}, {"matrix", "matrix", true}, {"im2col", "im2col", true}, {"direct", "direct", true}, {"plan", "auto", false}};
 TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed);
 
+// The report's sixth implementation: the plan on a CUDA device. Throws Error where there is none.
+TrainerOptions cuda_options(Index batch, std::uint64_t seed);
+
 // Images first, first + 1, ... of a set, so many.
 Dataset::Batch images_from(const Dataset& set, Index first, Index count);
 

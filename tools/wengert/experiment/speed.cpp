@@ -57,7 +57,14 @@ std::vector<Contender> contenders_of(const ExperimentSettings& settings, Index b
                                              batch, steps);
     found.push_back({implementation.name, {}, {}, [run] { return (*run)(); }});
   }
-  found.push_back({"CUDA", no_device});
+  Contender cuda{"CUDA"};
+  try {
+    const auto run = std::make_shared<Steps>(trainer_like(warm, cuda_options(batch, settings.seed)), *settings.train, batch, 10);
+    cuda.round = [run] { return (*run)(); };
+  } catch (const Error&) {
+    cuda.note = no_device;
+  }
+  found.push_back(std::move(cuda));
   for (const std::string& name : settings.peers) {
     Contender peer{peer_title(name)};
     try {
