@@ -149,10 +149,26 @@ std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
                         }});
       }
     }
-    list.push_back(
-        {"accuracy", fmt::format("accuracy/CUDA/{}", batch), fmt::format("accuracy: CUDA, batch {}", batch), 0, [batch]() -> Json {
-           return {{"implementation", "CUDA"}, {"batch", batch}, {"accuracy", nullptr}, {"note", no_device}};
-         }});
+    for (Index i = 0; i < seeds_of(settings); ++i) {
+      const std::uint64_t seed = settings.seed + static_cast<std::uint64_t>(i);
+      list.push_back({"accuracy", fmt::format("accuracy/CUDA/{}/{}", batch, seed),
+                      fmt::format("accuracy: CUDA, batch {}, seed {}", batch, seed), 0, [settings, batch, seed]() -> Json {
+                        Json row = {{"implementation", "CUDA"}, {"batch", batch}, {"seed", seed}, {"accuracy", nullptr}};
+                        Training training(settings, seed);
+                        try {
+                          training.options = cuda_options(batch, seed);
+                        } catch (const Error&) {
+                          row["note"] = no_device;
+                          return row;
+                        }
+                        training.options.schedule.kind = Schedule::Kind::one_cycle;
+                        const Outcome outcome = run(settings, training);
+                        row["epochs"] = training.fit.epochs;
+                        row["accuracy"] = outcome.accuracy;
+                        row["seconds"] = outcome.seconds;
+                        return row;
+                      }});
+    }
     for (const std::string& name : training_peers(settings)) {
       for (Index i = 0; i < seeds_of(settings); ++i) {
         const std::uint64_t seed = settings.seed + static_cast<std::uint64_t>(i);
