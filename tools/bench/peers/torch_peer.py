@@ -71,7 +71,7 @@ def optimiser_of(description, trained, epsilon=1e-8):
         make, settings = torch.optim.SGD, {"lr": rate, "momentum": rest[0]}
     else:
         make, settings = torch.optim.Adam, {"lr": rate, "betas": tuple(rest), "eps": epsilon}
-    if ON_GPU:
+    if ON_GPU and kind == "adam":
         settings["capturable"] = True
     try:
         return make(trained, fused=True, **settings), "fused"
