@@ -26,6 +26,8 @@ struct Measurement {
   std::string experiment, key, label;
   double seconds = 0;  // about what it will take, for the time left
   std::function<Json()> run;
+  // What earlier results tell about it, or null: then it need not be made.
+  std::function<Json(const Results&)> known = {};
   std::vector<std::string> peers = {};  // of those that are there, the ones it asks: without them a result is not the wanted one
 };
 

@@ -116,8 +116,12 @@ std::vector<Measurement> speed_measurements(const ExperimentSettings& settings) 
   for (const Index batch : batches)
     for (const int threads : settings.threads) {
       const double seconds = settings.quick ? 5 : 20 + 15 * static_cast<double>(settings.peers.size());
-      list.push_back({"speed", fmt::format("speed/{}/{}", batch, threads), fmt::format("speed: batch {}, threads {}", batch, threads),
-                      seconds, [settings, batch, threads] { return measure(settings, batch, threads); },
+      list.push_back({"speed",
+                      fmt::format("speed/{}/{}", batch, threads),
+                      fmt::format("speed: batch {}, threads {}", batch, threads),
+                      seconds,
+                      [settings, batch, threads] { return measure(settings, batch, threads); },
+                      {},
                       present_of(settings.peers, settings)});
     }
   return list;
