@@ -162,7 +162,7 @@ def make_train(name, weights, settings):
         with torch.no_grad():
             return network(laid_out(x, layout)).numpy()
 
-    return step, predict, None
+    return step, predict
 
 
 common.serve({"peer": "PyTorch", "version": torch.__version__, "mode": options.mode, "threads": torch.get_num_threads(),
