@@ -2,6 +2,7 @@
 #pragma once
 
 #include <wengert/backends/cuda/queue.hpp>
+#include <wengert/backends/cuda/watch.hpp>
 
 namespace wengert::cuda {
 
@@ -9,6 +10,11 @@ namespace wengert::cuda {
 //   conv.hpp        ConvFunctions
 //   elementwise.hpp ElementwiseFunctions
 //   ...
-struct Functions {};
+struct Functions {
+  WatchFunctions watch;
+};
+
+// Those that nvcc compiled, in libwengert_cuda.so.
+const Functions& device_functions();
 
 }  // namespace wengert::cuda
