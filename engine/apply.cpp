@@ -118,7 +118,7 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
   const bool own_kernel = choice != nullptr && !choice->kernel.empty(), own_executor = choice != nullptr && choice->executor != nullptr;
   const Device device = common_device(inputs);
   const std::shared_ptr<DeviceRuntime> runtime = device == Device{} ? nullptr : device_runtime(device);
-  const OpQuery query{call.attributes, call.specs, {}, device.kind};
+  const OpQuery query{call.attributes, call.specs, {}, device};
   call.kernel = own_kernel ? &choose_kernel(call.op, query, call.results, KernelChoice::parse(choice->kernel))
                            : &choose_kernel(call.op, query, call.results, context.choice);
   constexpr std::size_t few = 6;

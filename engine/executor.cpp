@@ -163,7 +163,7 @@ void execute_on_device(const Execution& e) {
   for (const Tensor& output : e.outputs) views.push_back(output.memory());
   for (const Tensor& input : e.inputs) specs.push_back(input.spec());
   Tensor workspace;
-  if (const Index bytes = e.kernel.workspace ? e.kernel.workspace({e.attributes, specs}) : 0; bytes > 0)
+  if (const Index bytes = e.kernel.workspace ? e.kernel.workspace({e.attributes, specs, {}, e.runtime->device()}) : 0; bytes > 0)
     workspace = Tensor::uninitialised({{bytes}, DType::u8}, e.runtime->device());
   KernelCall call{e.attributes, std::span(views).first(e.inputs.size()), std::span(views).subspan(e.inputs.size())};
   call.workspace = workspace ? workspace.memory().data : nullptr;

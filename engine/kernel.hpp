@@ -20,7 +20,7 @@ struct OpQuery {
   const Attributes& attributes;
   std::span<const Spec> inputs;
   std::span<const std::string> input_names = {};  // of the tape's values, for messages; may be shorter than inputs
-  Device::Kind device = Device::Kind::cpu;        // on which the call is to run
+  Device device = {};                             // on which the call is to run; it is open
 
   const Shape& shape(int input) const { return inputs[static_cast<std::size_t>(input)].shape; }
   DType dtype(int input) const { return inputs[static_cast<std::size_t>(input)].dtype; }
@@ -94,7 +94,9 @@ struct Kernel {
   std::function<std::string(const OpQuery&)> slower = {};
   std::function<Index(const OpQuery&)> workspace = {};        // bytes for one call on inputs of these sizes; absent: none
   std::function<Preparation(const PlanQuery&)> prepare = {};  // for plans; absent: `run` on plain values
-  bool exact = true;                                          // sums of products of small integers come out exactly
+  // For a device: several independent calls of this kernel in one launch, without workspaces. Absent: one by one.
+  std::function<void(std::span<const KernelCall>)> run_together = {};
+  bool exact = true;  // sums of products of small integers come out exactly
 };
 
 }  // namespace wengert

@@ -12,21 +12,10 @@ namespace wengert {
 
 namespace {
 
-struct ShapeAttributes {
-  Shape shape;
-  bool batched = false;
-  std::string describe() const { return shape.text(); }
-};
 struct CastAttributes {
   DType dtype;
   std::string describe() const { return wengert::name(dtype); }
 };
-struct FillAttributes {
-  Spec spec;
-  double value;
-  std::string describe() const { return fmt::format("{} of {:g}", spec.text(), value); }
-};
-
 // Whether `small` can be repeated to `large`.
 bool repeats_to(const Shape& small, const Shape& large) {
   if (small.rank() > large.rank()) return false;
@@ -319,6 +308,9 @@ std::vector<Op> structural_ops() {
 }
 
 void fail_at(const At& at, const std::string& op, const std::string& message) { fail(caption(op, at.name, at.site) + " " + message); }
+
+std::string ShapeAttributes::describe() const { return shape.text(); }
+std::string FillAttributes::describe() const { return fmt::format("{} of {:g}", spec.text(), value); }
 
 Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
   Kernel kernel;

@@ -72,7 +72,7 @@ Index selected_number() {
 std::string refusal_of(const Kernel& kernel, const Attributes& attributes, const std::vector<Spec>& specs, DType dtype) {
   if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end())
     return "no version for this dtype";
-  return kernel.refuse ? kernel.refuse({attributes, specs, {}, kernel.device}) : std::string();
+  return kernel.refuse ? kernel.refuse({attributes, specs, {}, {kernel.device, 0}}) : std::string();
 }
 
 Failures for_each_case(const Catalogue& catalogue, const std::function<void(const Case&, Failures&)>& body, bool integers) {
@@ -184,7 +184,7 @@ DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector
                          fmt::format("output {}", o), runtime.get());
   }
   for (Guarded& output : outputs) output_views.push_back(output.view());
-  const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs}) : 0;
+  const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs, {}, {kernel.device, 0}}) : 0;
   const auto room = static_cast<std::size_t>(wanted_bytes);
   Tensor workspace = Tensor::full({wanted_bytes + static_cast<Index>(guard)}, sentinel, DType::u8).to({kernel.device, 0});
   {

@@ -208,7 +208,7 @@ TableResult check_refusals(const Catalogue& catalogue) {
           const bool takes_dtype =
               kernel.dtypes.empty() || std::find(kernel.dtypes.begin(), kernel.dtypes.end(), deciding) != kernel.dtypes.end();
           const std::string wanted =
-              takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs}) : std::string(name(deciding));
+              takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs, {}, at.device()}) : std::string(name(deciding));
           if (message.find(wanted) == std::string::npos) {
             failures.add(at, "refuses because " + reason + ", but the error is: " + message);
           }

@@ -77,7 +77,7 @@ class Choice {
     Step& step = graph_.step(id);
     PlanQuery query{{step.attributes, specs},    layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step),
                     step.extent == Extent::whole};
-    query.device = graph_.device.kind;
+    query.device = graph_.device;
     const KernelOrder order = candidates(step, query);
     if (const Layout* const tuned = tuned_layout(step, query); tuned != nullptr) query.wanted = *tuned;
     const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));

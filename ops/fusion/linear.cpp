@@ -9,6 +9,7 @@
 #include <wengert/backends/naive/matmul.hpp>
 #include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
+#include <wengert/ops/fusion/linear.hpp>
 #include <wengert/ops/fusion/rule.hpp>
 #include <wengert/ops/matmul.hpp>
 #include <wengert/ops/optimiser.hpp>
@@ -18,11 +19,6 @@ namespace wengert {
 using namespace fusion;
 
 namespace {
-
-struct LinearAttributes {
-  bool bias = false, relu = false;
-  std::string describe() const { return std::string(bias ? "bias" : "") + (relu ? " relu" : ""); }
-};
 
 // y (rows,out) = x (rows,in) w (out,in)^T
 MatmulGeometry forward_geometry(const Shape& x, const Shape& w) {
