@@ -11,4 +11,6 @@ namespace wengert::cuda {
 //   ...
 struct Functions {};
 
+const Functions& emulated_functions();  // emulator/functions.cpp, in tests only
+
 }  // namespace wengert::cuda
