@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/types.hpp>
 
 namespace wengert {
@@ -60,13 +61,19 @@ class DeviceQueue {
   const char* node = "";  // for messages: whose work is being given, "[conv2d 'conv1' main.cpp:14]"
 };
 
+// The device has too little memory left.
+class OutOfDeviceMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 class DeviceRuntime {
  public:
   virtual ~DeviceRuntime() = default;
 
   virtual Device device() const = 0;
   virtual std::string describe() const = 0;  // "NVIDIA H100 80GB, compute capability 9.0, 79 GiB"
-  // At least 256-byte aligned. Throws Error: out of memory, with what was asked, what is free and what there is.
+  // At least 256-byte aligned. Throws OutOfDeviceMemory, with what was asked, what is free and what there is.
   virtual void* allocate(Index bytes) = 0;
   virtual void release(void* memory) noexcept = 0;  // given to somebody else only behind all work that queues have by now
   virtual void* allocate_pinned(Index bytes) = 0;   // of the host, for upload_pinned()

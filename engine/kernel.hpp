@@ -94,7 +94,9 @@ struct Kernel {
   std::function<std::string(const OpQuery&)> slower = {};
   std::function<Index(const OpQuery&)> workspace = {};        // bytes for one call on inputs of these sizes; absent: none
   std::function<Preparation(const PlanQuery&)> prepare = {};  // for plans; absent: `run` on plain values
-  bool exact = true;                                          // sums of products of small integers come out exactly
+  // For a device: several independent calls of this kernel in one launch, without workspaces. Absent: one by one.
+  std::function<void(std::span<const KernelCall>)> run_together = {};
+  bool exact = true;  // sums of products of small integers come out exactly
 };
 
 }  // namespace wengert

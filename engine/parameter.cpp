@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/engine/tape.hpp>
@@ -46,7 +47,13 @@ void Parameter::set_value(Tensor value) {
   if (value.spec() != state_->value.spec()) {
     fail("[parameter '" + name() + "'] wanted " + state_->value.spec().text() + ", got " + value.spec().text());
   }
-  state_->value = value.to(device());  // throws where it is only declared
+  value = value.to(device());  // throws where it is only declared
+  if (device() == Device{}) {
+    state_->value = std::move(value);
+  } else {  // plans that have recorded where it lies find it there
+    const View to = state_->value.mutable_memory();
+    device_runtime(device())->queue().copy(to.data, value.memory().data, to.bytes());
+  }
   changed();
 }
 

@@ -34,4 +34,6 @@ struct Functions {
   SoftmaxFunctions softmax;
 };
 
+const Functions& emulated_functions();  // emulator/functions.cpp, in tests only
+
 }  // namespace wengert::cuda

@@ -95,6 +95,7 @@ class DeviceBody final : public Body {
 
   void run() override {
     if (find_parameters()) recording_.reset();
+    queues_[0]->wait_for(*runtime_->queue().record());  // what was moved here before
     inputs_.upload(*queues_[0]);
     if (trace_ != nullptr) {
       give();
@@ -106,6 +107,7 @@ class DeviceBody final : public Body {
       }
       queues_[0]->replay(*recording_);
     }
+    runtime_->queue().wait_for(*queues_[0]->record());  // who reads parameters later
     fetched_.clear();
     parameters_changed();
   }
@@ -174,30 +176,67 @@ class DeviceBody final : public Body {
         const std::unique_ptr<DeviceEvent> before = queues_[0]->record();
         for (std::size_t q = 1; q < used; ++q) queues_[q]->wait_for(*before);
       }
-      for (std::size_t t = 0; t < level.tasks.size(); ++t) {
-        const Task& task = level.tasks[t];
-        for (std::size_t c = task.first; c < task.first + task.count; ++c) give_call(level.calls[c], t % queues_.size());
+      give_together(level);
+      std::size_t next = 0;
+      for (const Task& task : level.tasks) {
+        if (is_given_together(level, task)) continue;
+        const std::size_t q = next++ % queues_.size();
+        for (std::size_t c = task.first; c < task.first + task.count; ++c) give_call(level.calls[c], q);
       }
       for (std::size_t q = 1; q < used; ++q) queues_[0]->wait_for(*queues_[q]->record());
     }
   }
 
+  bool is_given_together(const Level& level, const Task& task) const {
+    const Call& call = level.calls[task.first];
+    return trace_ == nullptr && task.count == 1 && call.kind == Call::Kind::kernel && graph_.step(call.step).kernel->run_together;
+  }
+
+  // The calls of a level that their kernels make in one launch.
+  void give_together(const Level& level) {
+    std::vector<const Kernel*> kernels;
+    for (const Task& task : level.tasks) {
+      if (!is_given_together(level, task)) continue;
+      const Kernel* const kernel = graph_.step(level.calls[task.first].step).kernel;
+      if (std::find(kernels.begin(), kernels.end(), kernel) == kernels.end()) kernels.push_back(kernel);
+    }
+    for (const Kernel* const kernel : kernels) {
+      std::vector<std::vector<View>> views;
+      std::vector<KernelCall> calls;
+      for (const Task& task : level.tasks) {
+        const Call& call = level.calls[task.first];
+        if (!is_given_together(level, task) || graph_.step(call.step).kernel != kernel) continue;
+        views.push_back(views_of(call));
+        calls.push_back(kernel_call(call, views.back(), 0));
+      }
+      kernel->run_together(calls);
+    }
+  }
+
+  std::vector<View> views_of(const Call& call) const {
+    std::vector<View> views;
+    for (std::size_t i = 0; i < call.inputs + call.outputs; ++i) views.push_back(view(program_.operands[call.first_operand + i]));
+    return views;
+  }
+
+  KernelCall kernel_call(const Call& call, const std::vector<View>& views, std::size_t q) {
+    DeviceQueue& queue = *queues_[q];
+    queue.node = texts_[static_cast<std::size_t>(call.step)].c_str();
+    KernelCall arguments{graph_.step(call.step).attributes, std::span(views).first(call.inputs), std::span(views).subspan(call.inputs)};
+    arguments.workspace = at(workspaces_[q]);
+    arguments.queue = &queue;
+    return arguments;
+  }
+
   void give_call(const Call& call, std::size_t q) {
     const Step& step = graph_.step(call.step);
     DeviceQueue& queue = *queues_[q];
-    queue.node = texts_[static_cast<std::size_t>(call.step)].c_str();
     const std::int64_t begin = trace_ != nullptr ? now() : 0;
+    const std::vector<View> views = views_of(call);
     if (call.kind == Call::Kind::assign) {
-      const ValueId from = step.inputs[0];
-      queue.copy(step.attributes.as<AssignAttributes>().parameter.tensor().memory().data, address_[static_cast<std::size_t>(from)],
-                 view(from).bytes());
+      queue.copy(step.attributes.as<AssignAttributes>().parameter.tensor().memory().data, views[0].data, views[0].bytes());
     } else {
-      std::vector<View> views;
-      for (std::size_t i = 0; i < call.inputs + call.outputs; ++i) views.push_back(view(program_.operands[call.first_operand + i]));
-      KernelCall arguments{step.attributes, std::span(views).first(call.inputs), std::span(views).subspan(call.inputs)};
-      arguments.workspace = at(workspaces_[q]);
-      arguments.queue = &queue;
-      step.prepared->run(arguments);
+      step.prepared->run(kernel_call(call, views, q));
     }
     if (trace_ == nullptr) return;
     queue.wait();

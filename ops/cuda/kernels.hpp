@@ -20,6 +20,8 @@ void add_cuda_pool(Catalogue& catalogue);
 void add_cuda_softmax(Catalogue& catalogue);
 void add_cuda_layers(Catalogue& catalogue);
 void add_cuda_index(Catalogue& catalogue);
+void add_cuda_optimiser(Catalogue& catalogue);
+void add_cuda_data(Catalogue& catalogue);
 
 namespace cuda {
 
