@@ -149,7 +149,8 @@ TEST_CASE("cuda casts: as the CPU's; what does not fit is reported") {
   check_cast<std::int32_t>(fits);
   check_cast<std::uint8_t>(fits);
   check_cast<float>(fits);
-  const Floats large = {1.0f, -2.0f, 256.0f, 2147483648.0f, -2147483648.0f, 2147483520.0f, nan, infinity, -infinity, -1.0f, -2147483904.0f};
+  const Floats large = {1.0f,         -2.0f,    256.0f,    2147483648.0f, -2147483648.0f, 2147483520.0f,
+                        not_a_number, infinity, -infinity, -1.0f,         -2147483904.0f};
   check_cast<std::int32_t>(large);
   check_cast<std::uint8_t>(large);
   const Integers whole = {0, 255, 256, -1, 16777217, 2147483647, -2147483647};

@@ -33,7 +33,7 @@ Floats cuda_chain(const Chain& chain, const std::vector<Floats>& inputs, const S
   return in_all_orders([&](EmulatedDevice& device) {
     std::vector<const float*> pointers;
     for (const Floats& input : inputs) {
-      Floats padded(static_cast<std::size_t>(skip), nan);
+      Floats padded(static_cast<std::size_t>(skip), not_a_number);
       padded.insert(padded.end(), input.begin(), input.end());
       pointers.push_back(device.put(padded) + skip);
     }
@@ -106,7 +106,7 @@ TEST_CASE("cuda chains: what does not fit is refused, with a reason") {
   CHECK(contains(elementwise_functions().refuse_chain(keeps), "keeps at most 12 values"));
   EmulatedDevice device;
   device.queue().node = "[elementwise_chain 'c' main.cpp:3]";
-  const float* const none[] = {nullptr};
+  const std::vector<const float*> none = {nullptr};
   CHECK(contains(message_of([&] { elementwise_functions().chain(device.queue(), keeps, none, {4}, nullptr); }),
                  "[elementwise_chain 'c' main.cpp:3] wanted a chain that keeps"));
 }

@@ -18,7 +18,7 @@ using Floats = std::vector<float>;
 using Integers = std::vector<std::int32_t>;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 template <class T>
 Index size_of(const std::vector<T>& values) {
@@ -42,7 +42,7 @@ inline Integers random_integers(std::mt19937& random, Index size, int low, int h
 // Values with every kind of trouble among them.
 inline Floats special_floats(std::mt19937& random, Index size) {
   Floats values = random_floats(random, size, -3, 3);
-  const float kinds[] = {nan, infinity, -infinity, 0.0f, -0.0f, 1e30f, -1e-30f, 1.0f};
+  const float kinds[] = {not_a_number, infinity, -infinity, 0.0f, -0.0f, 1e30f, -1e-30f, 1.0f};
   for (std::size_t i = 0; i < values.size(); i += 3) values[i] = kinds[random() % std::size(kinds)];
   return values;
 }
@@ -62,7 +62,7 @@ template <class Body>
 auto in_all_orders(const Body& body) {
   EmulatedDevice forward;
   const auto result = body(forward);
-  for (const cuda::emulated::EmulatorOptions& options : emulated_orders()) {
+  for (const cuda::EmulatorOptions& options : emulated_orders()) {
     EmulatedDevice device(options);
     INFO("order " << static_cast<int>(options.order) << " seed " << options.seed);
     CHECK(same_bits(body(device), result));

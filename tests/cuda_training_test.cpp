@@ -3,6 +3,7 @@
 
 #include <wengert/backends/cuda/kernels/data.hpp>
 #include <wengert/backends/cuda/kernels/dropout.hpp>
+#include <wengert/backends/cuda/kernels/guard.hpp>
 #include <wengert/backends/cuda/kernels/metrics.hpp>
 #include <wengert/backends/cuda/kernels/optimiser.hpp>
 #include <wengert/engine/random.hpp>
@@ -163,9 +164,9 @@ TEST_CASE("cuda updates take as few launches as fit, and none where there is not
   std::mt19937 random(3);
   EmulatedDevice device;
   const auto launches = [&](const std::vector<Tensors>& all) {
-    const Index before = emulated::emulator_counts(device.runtime()).launches;
+    const Index before = cuda::emulator_counts(device.runtime()).launches;
     cuda_adam(device, all);
-    return emulated::emulator_counts(device.runtime()).launches - before;
+    return cuda::emulator_counts(device.runtime()).launches - before;
   };
   const std::vector<Tensors> all = parameters(random);
   CHECK(launches(all) == 2);
@@ -193,7 +194,7 @@ TEST_CASE("cuda batches: images at positions as f32 / 255, and their labels") {
   Floats wanted;
   for (const std::int32_t at : positions) {
     for (int i = 0; i < 53; ++i)
-      wanted.push_back(at < 0 || at > 4 ? nan : static_cast<float>(bytes[static_cast<std::size_t>(at * 53 + i)]) / 255.0f);
+      wanted.push_back(at < 0 || at > 4 ? not_a_number : static_cast<float>(bytes[static_cast<std::size_t>(at * 53 + i)]) / 255.0f);
   }
   const auto [images, classes] = in_all_orders([&](EmulatedDevice& device) {
     float* const to = device.allocate<float>(size_of(wanted));
@@ -208,33 +209,63 @@ TEST_CASE("cuda batches: images at positions as f32 / 255, and their labels") {
 
 // ---- Metrics.
 
-TEST_CASE("cuda metrics: right guesses as the CPU counts them, sums of losses in f64") {
+TEST_CASE("cuda metrics: losses and right guesses as the CPU adds them up, and nothing where the stop flag holds a number") {
   std::mt19937 random(5);
   for (const Index rows : {Index{0}, Index{1}, Index{37}, Index{700}}) {
     const Floats logits = rows == 37 ? special_floats(random, rows * 10) : random_floats(random, rows * 10);
     const Integers labels = random_integers(random, rows, 0, 9);
-    const Floats losses = random_floats(random, rows, 0, 5);
-    std::int32_t right = 100;
-    double total = 0.5;
+    Floats losses = random_floats(random, rows, 0, 5), wanted = {0.5f, 100, 7};
+    for (float& loss : losses) loss = std::round(8 * loss) / 8;  // sums are exact
+    const Floats before = wanted;
     for (Index i = 0; i < rows; ++i) {
       const float* const row = logits.data() + i * 10;
-      right += std::max_element(row, row + 10) - row == labels[static_cast<std::size_t>(i)] ? 1 : 0;
-      total += static_cast<double>(losses[static_cast<std::size_t>(i)]);
+      wanted[0] += losses[static_cast<std::size_t>(i)];
+      wanted[1] += std::max_element(row, row + 10) - row == labels[static_cast<std::size_t>(i)] ? 1.0f : 0.0f;
     }
-    const auto [count, sum] = in_all_orders([&](EmulatedDevice& device) {
-      std::int32_t* const counted = device.put(Integers{100, 100});
-      double* const summed = device.put(std::vector<double>{0.5, 0.5});
-      const float* const in = device.put(logits);
-      for (const bool add : {true, false}) {
-        const int at = add ? 0 : 1;
-        emulated::metrics_functions().count_right(device.queue(), rows, 10, in, device.put(labels), add, counted + at);
-        emulated::metrics_functions().sum_losses(device.queue(), rows, device.put(losses), add, summed + at);
-      }
-      return std::tuple{device.get(counted, 2), device.get(summed, 2)};
-    });
-    check_same(count, {right, right - 100});
-    check_same(sum, {total, total - 0.5}, 1e-12);
+    wanted[2] += 1;
+    for (const bool stop : {false, true}) {
+      const auto [next, in_place] = in_all_orders([&](EmulatedDevice& device) {
+        if (stop) device.queue().stop_flag = device.put(Integers{3});
+        float *const totals = device.put(before), *const to = device.put(Floats(3));
+        const float *const in = device.put(logits), *const by = device.put(losses);
+        const std::int32_t* const at = device.put(labels);
+        emulated::metrics_functions().add_totals(device.queue(), rows, 10, by, in, at, totals, to);
+        emulated::metrics_functions().add_totals(device.queue(), rows, 10, by, in, at, totals, totals);
+        return std::tuple{device.get(to, 3), device.get(totals, 3)};
+      });
+      check_same(next, stop ? Floats(3) : wanted);
+      check_same(in_place, stop ? before : wanted);
+    }
   }
+}
+
+// ---- The watch over values that are not finite.
+
+TEST_CASE("cuda guard: the least number of values that are not finite, or whose square is not") {
+  std::mt19937 random(6);
+  const auto flag_after = [&](const std::vector<Floats>& arrays, std::int32_t flag) {
+    return in_all_orders([&](EmulatedDevice& device) {
+      std::vector<Watched> watched;
+      for (std::size_t i = 0; i < arrays.size(); ++i)
+        watched.push_back({device.put(arrays[i]), size_of(arrays[i]), static_cast<std::int32_t>(10 * i)});
+      std::int32_t* const at = device.put(Integers{flag});
+      emulated::guard_functions().not_finite(device.queue(), watched, at);
+      return device.get(at, 1);
+    })[0];
+  };
+  std::vector<Floats> arrays;
+  for (int i = 0; i < 70; ++i) arrays.push_back(random_floats(random, i == 3 ? 3000 : i % 7, -1e19, 1e19));  // some are empty
+  CHECK(flag_after(arrays, Queue::none_bad) == Queue::none_bad);
+  for (const float bad : {not_a_number, infinity, -infinity, 1e20f}) {
+    std::vector<Floats> spoilt = arrays;
+    spoilt[3][2999] = bad;
+    spoilt[69][5] = bad;
+    CHECK(flag_after(spoilt, Queue::none_bad) == 30);
+    CHECK(flag_after(spoilt, 12) == 12);
+    spoilt[3][2999] = 0;
+    CHECK(flag_after(spoilt, Queue::none_bad) == 690);
+  }
+  CHECK(flag_after({}, 5) == 5);
 }
 
 }  // namespace

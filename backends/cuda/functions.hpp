@@ -6,6 +6,7 @@
 #include <wengert/backends/cuda/data.hpp>
 #include <wengert/backends/cuda/dropout.hpp>
 #include <wengert/backends/cuda/elementwise.hpp>
+#include <wengert/backends/cuda/guard.hpp>
 #include <wengert/backends/cuda/index.hpp>
 #include <wengert/backends/cuda/metrics.hpp>
 #include <wengert/backends/cuda/optimiser.hpp>
@@ -26,6 +27,7 @@ struct Functions {
   DataFunctions data;
   DropoutFunctions dropout;
   ElementwiseFunctions elementwise;
+  GuardFunctions guard;
   IndexFunctions index;
   MetricsFunctions metrics;
   OptimiserFunctions optimiser;

@@ -5,13 +5,11 @@
 
 namespace wengert::cuda {
 
-// Results are added to what is there where `add` is set, else they replace it.
 struct MetricsFunctions {
-  // The rows of logits (rows, classes) whose first maximum stands at the label; as count_right() in models/training_step.hpp.
-  void (*count_right)(Queue& queue, Index rows, Index classes, const float* logits, const std::int32_t* labels, bool add,
-                      std::int32_t* right);
-  // The sum of f32 values in f64.
-  void (*sum_losses)(Queue& queue, Index count, const float* losses, bool add, double* sum);
+  // next (3) = totals (3) + (the sum of losses (rows), the number of rows of logits (rows, classes) whose first maximum stands at the label,
+  // 1), as ops/data.cpp has it. next may be totals. An update: nothing is written where queue.stop_flag is given and is not none_bad.
+  void (*add_totals)(Queue& queue, Index rows, Index classes, const float* losses, const float* logits, const std::int32_t* labels,
+                     const float* totals, float* next);
 };
 
 MetricsFunctions device_metrics_functions();

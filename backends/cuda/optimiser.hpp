@@ -17,6 +17,7 @@ struct AdamTensor {
 struct AdamStep {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.0;
   const float *correction1 = nullptr, *correction2 = nullptr;  // 1 - beta^t, on the device
+  bool operator==(const AdamStep&) const = default;
 };
 
 struct SgdTensor {
@@ -27,6 +28,7 @@ struct SgdTensor {
 };
 struct SgdStep {
   double momentum = 0.0, weight_decay = 0.0;
+  bool operator==(const SgdStep&) const = default;
 };
 
 // Formulas are those of ops/optimiser.cpp. Where queue.stop_flag is given and holds another number than Queue::none_bad, nothing is written.

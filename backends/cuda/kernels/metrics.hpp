@@ -1,35 +1,21 @@
-// Counts and sums over a batch by one block: there is little to do, and one block adds in one order.
+// Sums over a batch by one block: there is little to do, and one block adds in one order.
 #pragma once
 
+#include <wengert/backends/cuda/kernels/join.hpp>
+#include <wengert/backends/cuda/kernels/stop.hpp>
 #include <wengert/backends/cuda/metrics.hpp>
-#include <wengert/backends/cuda/thread.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
-constexpr int metrics_threads = 512;
-
-// The sum of one value a thread, in thread 0.
-template <class T>
-WENGERT_DEVICE T sum_block(const Thread& thread, T value) {
-  const Shared<T> sums = thread.shared<T>(0, thread.size());
-  sums.store(thread.index(), value);
-  for (int half = thread.size() / 2; half > 0; half /= 2) {
-    thread.barrier();
-    if (thread.index() >= half) continue;
-    value += sums.load(thread.index() + half);
-    sums.store(thread.index(), value);
-  }
-  return value;
-}
-
-struct CountRight {
-  Global<const float> logits;
+struct AddTotals {
+  Global<const float> losses, logits;
   Global<const std::int32_t> labels;
-  Global<std::int32_t> right;
+  Global<const float> totals;
+  Global<float> next;
+  Global<const std::int32_t> stop;
   Index rows = 0, classes = 0;
-  bool add = false;
 
-  // A NaN is never larger, and none is larger than a NaN in front.
+  // A NaN is never larger, and nothing is larger than a NaN in front.
   WENGERT_DEVICE Index guess(Index row) const {
     Index best = 0;
     float largest = logits.load(row * classes);
@@ -40,40 +26,28 @@ struct CountRight {
     return best;
   }
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    std::int32_t count = 0;
-    for (Index row = thread.index(); row < rows; row += thread.size()) count += guess(row) == labels.load(row) ? 1 : 0;
-    count = sum_block(thread, count);
-    if (thread.index() == 0) right.store(0, add ? right.load(0) + count : count);
+    if (stopped(stop)) return;
+    float loss = 0, right = 0;  // counts stay exact up to 2^24 rows
+    for (Index row = thread.index(); row < rows; row += thread.size()) {
+      loss += losses.load(row);
+      right += guess(row) == labels.load(row) ? 1.0f : 0.0f;
+    }
+    loss = join_lanes<Sum>(thread, loss, thread.size(), 0);
+    right = join_lanes<Sum>(thread, right, thread.size(), 0);
+    if (thread.index() != 0) return;
+    next.store(0, totals.load(0) + loss);
+    next.store(1, totals.load(1) + right);
+    next.store(2, totals.load(2) + 1.0f);
   }
 };
 
-struct SumLosses {
-  Global<const float> losses;
-  Global<double> sum;
-  Index count = 0;
-  bool add = false;
-
-  WENGERT_DEVICE void operator()(Thread& thread) const {
-    double own = 0;
-    for (Index i = thread.index(); i < count; i += thread.size()) own += losses.load(i);
-    own = sum_block(thread, own);
-    if (thread.index() == 0) sum.store(0, add ? sum.load(0) + own : own);
-  }
-};
-
-// ---- Launching.
-
-inline void count_right(Queue& queue, Index rows, Index classes, const float* logits, const std::int32_t* labels, bool add,
-                        std::int32_t* right) {
-  const Grid grid{1, metrics_threads, metrics_threads * static_cast<int>(sizeof(std::int32_t))};
-  launch(queue, "count_right", grid, CountRight{{logits, rows * classes}, {labels, rows}, {right, 1}, rows, classes, add});
+inline void add_totals(Queue& queue, Index rows, Index classes, const float* losses, const float* logits, const std::int32_t* labels,
+                       const float* totals, float* next) {
+  constexpr int threads = 512;
+  launch(queue, "add_totals", Grid{1, threads, join_bytes},
+         AddTotals{{losses, rows}, {logits, rows * classes}, {labels, rows}, {totals, 3}, {next, 3}, {queue.stop_flag, 1}, rows, classes});
 }
 
-inline void sum_losses(Queue& queue, Index count, const float* losses, bool add, double* sum) {
-  const Grid grid{1, metrics_threads, metrics_threads * static_cast<int>(sizeof(double))};
-  launch(queue, "sum_losses", grid, SumLosses{{losses, count}, {sum, 1}, count, add});
-}
-
-inline MetricsFunctions metrics_functions() { return {count_right, sum_losses}; }
+inline MetricsFunctions metrics_functions() { return {add_totals}; }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

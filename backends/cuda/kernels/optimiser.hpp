@@ -5,14 +5,12 @@
 
 #include <wengert/backends/cuda/kernels/four.hpp>
 #include <wengert/backends/cuda/kernels/many.hpp>
+#include <wengert/backends/cuda/kernels/stop.hpp>
 #include <wengert/backends/cuda/optimiser.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
 constexpr int most_updates = 40;  // of one launch
-
-// Whether a value was not finite in this run or an earlier one: parameters stay as they are.
-WENGERT_DEVICE bool stopped(const Global<const std::int32_t>& flag) { return flag.given() && flag.load(0) != Queue::none_bad; }
 
 struct AdamEntry {
   Global<const float> p, m, v, gradient, rate;

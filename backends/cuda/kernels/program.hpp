@@ -50,7 +50,7 @@ inline std::string translate(const Chain& chain, Program& program) {
   if (links > most_links) return "wanted a chain of at most " + std::to_string(most_links) + " links, got " + std::to_string(links);
   if (inputs > most_chain_inputs)
     return "wanted a chain of at most " + std::to_string(most_chain_inputs) + " inputs, got " + std::to_string(inputs);
-  program = {};
+  program = Program();
   program.links = links;
   int free_from[most_slots] = {};  // the first link that may write the slot again
   for (int l = 0; l < links; ++l) {
