@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <wengert/engine/error.hpp>
+#include <wengert/engine/device.hpp>
 
 namespace wengert::cuda {
 namespace {
@@ -28,7 +28,6 @@ bool lasts(cudaError_t error) {
 
 std::string reason(int device, cudaError_t error) {
   switch (error) {
-    case cudaErrorMemoryAllocation: return "out of memory: " + memory_text();
     case cudaErrorNoKernelImageForDevice: return no_image_text(device);
     case cudaErrorUnsupportedPtxVersion:
       return no_image_text(device) + "; its driver is too old to compile the newest of them for it: update the driver";
@@ -50,6 +49,9 @@ std::string Caller::text() const { return node != nullptr && *node != '\0' ? nod
 
 void call_failed(const Caller& caller, const std::string& wanted, cudaError_t error) {
   cudaGetLastError();
+  if (error == cudaErrorMemoryAllocation) {
+    throw OutOfDeviceMemory(fmt::format("{} out of memory: wanted {}, {}", caller.text(), wanted, memory_text()));
+  }
   fail(fmt::format("{} wanted {}, got: {}", caller.text(), wanted, reason(caller.device, error)));
 }
 
@@ -80,7 +82,7 @@ std::string memory_text() {
     cudaGetLastError();
     return "how much is free is not known";
   }
-  return fmt::format("{} are free of {}", bytes_text(static_cast<Index>(free)), bytes_text(static_cast<Index>(total)));
+  return fmt::format("{} of {} are free", bytes_text(static_cast<Index>(free)), bytes_text(static_cast<Index>(total)));
 }
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }

@@ -84,6 +84,7 @@ void* Runtime::allocate(Index bytes) {
   make_current();
   const OutsideCapture outside;
   const auto wanted = static_cast<std::size_t>(std::max<Index>(1, bytes));
+  if (bytes > total_) call_failed(queue_->caller(), bytes_text(bytes), cudaErrorMemoryAllocation);
   void* memory = nullptr;
   cudaError_t error = cudaMallocFromPoolAsync(&memory, wanted, pool_.get(), queue_->stream_.get());
   if (error == cudaErrorMemoryAllocation) {  // once more, without what was kept for others
@@ -92,7 +93,7 @@ void* Runtime::allocate(Index bytes) {
     cudaMemPoolTrimTo(pool_.get(), 0);
     error = cudaMallocFromPoolAsync(&memory, wanted, pool_.get(), queue_->stream_.get());
   }
-  if (error != cudaSuccess) call_failed(queue_->caller(), bytes_text(bytes) + " of device memory", error);
+  if (error != cudaSuccess) call_failed(queue_->caller(), bytes_text(bytes), error);
   allocations_.fetch_add(1, std::memory_order_release);
   return memory;
 }

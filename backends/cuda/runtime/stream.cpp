@@ -147,8 +147,6 @@ void Stream::replay(const DeviceRecording& recording) {
   check(cudaGraphLaunch(own->graph.get(), ready()), Caller{runtime_.index()}, "to replay a recording");
 }
 
-void Stream::watch(const std::vector<Watched>& values, std::int32_t* flag) { functions().watch.not_finite(*this, values, flag); }
-
 const Functions& Stream::functions() const { return device_functions(); }
 
 }  // namespace wengert::cuda

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include <wengert/backends/cuda/queue.hpp>
 #include <wengert/backends/cuda/runtime/check.cuh>
@@ -36,7 +35,6 @@ class Stream final : public Queue {
   std::unique_ptr<DeviceRecording> end_capture() override;
   void replay(const DeviceRecording& recording) override;
 
-  void watch(const std::vector<Watched>& values, std::int32_t* flag) override;
   const Functions& functions() const override;
   // The same bits for the same operands: a handle has one stream and one workspace (cuBLAS Library, "Results Reproducibility").
   void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override;
