@@ -1,6 +1,8 @@
 // The kernels as plain functions over pointers and sizes, one table a side. Each launches on the queue and returns; memory is the queue's device's.
 #pragma once
 
+#include <wengert/backends/cuda/conv.hpp>
+#include <wengert/backends/cuda/matmul.hpp>
 #include <wengert/backends/cuda/queue.hpp>
 
 namespace wengert::cuda {
@@ -10,6 +12,8 @@ namespace wengert::cuda {
 //   elementwise.hpp ElementwiseFunctions
 //   ...
 struct Functions {
+  ConvFunctions conv;
+  MatmulFunctions matmul;
 };
 
 }  // namespace wengert::cuda
