@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
 
@@ -77,6 +78,21 @@ void check_carried(const Call& call) {
   }
 }
 
+// Where all inputs live.
+Device common_device(std::span<const Var> inputs) {
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    const Device first = inputs[0].device(), other = inputs[i].device();
+    if (first == other) continue;
+    const auto who = [&](std::size_t input) {
+      const std::string name = inputs[input].name();
+      return name.empty() ? fmt::format("input {}", input) : fmt::format("'{}'", name);
+    };
+    fail(fmt::format("wanted inputs on one device, got {} on {} and {} on {}; Tensor::to() moves a value", who(0), text_of(first), who(i),
+                     text_of(other)));
+  }
+  return inputs.empty() ? Device{} : inputs[0].device();
+}
+
 void declare(Call& call, std::span<const Var> inputs) {
   if (const int count = static_cast<int>(inputs.size()); count < call.op.min_inputs || count > call.op.max_inputs) {
     fail(fmt::format("wanted {} to {} inputs, got {}", call.op.min_inputs, call.op.max_inputs, count));
@@ -100,7 +116,9 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
   }
   const Context& context = Context::current();
   const bool own_kernel = choice != nullptr && !choice->kernel.empty(), own_executor = choice != nullptr && choice->executor != nullptr;
-  const OpQuery query{call.attributes, call.specs};
+  const Device device = common_device(inputs);
+  const std::shared_ptr<DeviceRuntime> runtime = device == Device{} ? nullptr : device_runtime(device);
+  const OpQuery query{call.attributes, call.specs, {}, device};
   call.kernel = own_kernel ? &choose_kernel(call.op, query, call.results, KernelChoice::parse(choice->kernel))
                            : &choose_kernel(call.op, query, call.results, context.choice);
   constexpr std::size_t few = 6;
@@ -112,7 +130,7 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
     values = many.data();
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) values[i] = inputs[i].value();
-  for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec());
+  for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec(), device);
   static SerialExecutor serial;
   Executor& executor = own_executor ? *choice->executor : context.executor ? *context.executor : serial;
   execute({call.op,
@@ -123,7 +141,8 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
            call.batched,
            call.effect,
            context.flush_denormals,
-           call.batch},
+           call.batch,
+           runtime.get()},
           executor);
 }
 

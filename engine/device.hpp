@@ -3,7 +3,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/engine/types.hpp>
 
 namespace wengert {
@@ -19,6 +21,13 @@ class DeviceEvent {
  public:
   virtual ~DeviceEvent() = default;
   virtual void wait() = 0;  // the host waits
+};
+
+// A value that must be finite before parameters change, and who made it.
+struct Watched {
+  const float* values = nullptr;
+  Index count = 0;
+  std::int32_t step = 0;
 };
 
 // Work for a device, done in the order in which it is given, beside that of other queues (a CUDA stream). All but wait() and download() return
@@ -42,6 +51,20 @@ class DeviceQueue {
   virtual void begin_capture() = 0;
   virtual std::unique_ptr<DeviceRecording> end_capture() = 0;
   virtual void replay(const DeviceRecording& recording) = 0;
+
+  // *flag = the least step of a value that is not finite or whose square is not, if it is less than *flag.
+  virtual void watch(const std::vector<Watched>& values, std::int32_t* flag) = 0;
+  // Such a flag, or null: updates of parameters do nothing where it is not none_bad.
+  const std::int32_t* stop_flag = nullptr;
+  static constexpr std::int32_t none_bad = 0x7fffffff;
+
+  const char* node = "";  // for messages: whose work is being given, "[conv2d 'conv1' main.cpp:14]"
+};
+
+// The device has too little memory left.
+class OutOfDeviceMemory : public Error {
+ public:
+  using Error::Error;
 };
 
 class DeviceRuntime {
@@ -50,10 +73,10 @@ class DeviceRuntime {
 
   virtual Device device() const = 0;
   virtual std::string describe() const = 0;  // "NVIDIA H100 80GB, compute capability 9.0, 79 GiB"
-  // At least 256-byte aligned. Throws Error: out of memory, with what was asked, what is free and what there is.
+  // At least 256-byte aligned. Throws OutOfDeviceMemory, with what was asked, what is free and what there is.
   virtual void* allocate(Index bytes) = 0;
-  virtual void release(void* memory) noexcept = 0;
-  virtual void* allocate_pinned(Index bytes) = 0;  // of the host, for upload_pinned()
+  virtual void release(void* memory) noexcept = 0;  // given to somebody else only behind all work that queues have by now
+  virtual void* allocate_pinned(Index bytes) = 0;   // of the host, for upload_pinned()
   virtual void release_pinned(void* memory) noexcept = 0;
   virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
   virtual DeviceQueue& queue() = 0;  // what eager calls run on

@@ -155,9 +155,26 @@ void execute_sums(const Execution& e, const Chunks& chunks, Executor& executor) 
   if (groups > 1) add_up(e, totals, e.outputs, executor);
 }
 
+// Returns when the call is given to the device; its workspace is kept until nobody needs it (DeviceRuntime::release).
+void execute_on_device(const Execution& e) {
+  std::vector<View> views;
+  std::vector<Spec> specs;
+  for (const Tensor& input : e.inputs) views.push_back(input.memory());
+  for (const Tensor& output : e.outputs) views.push_back(output.memory());
+  for (const Tensor& input : e.inputs) specs.push_back(input.spec());
+  Tensor workspace;
+  if (const Index bytes = e.kernel.workspace ? e.kernel.workspace({e.attributes, specs, {}, e.runtime->device()}) : 0; bytes > 0)
+    workspace = Tensor::uninitialised({{bytes}, DType::u8}, e.runtime->device());
+  KernelCall call{e.attributes, std::span(views).first(e.inputs.size()), std::span(views).subspan(e.inputs.size())};
+  call.workspace = workspace ? workspace.memory().data : nullptr;
+  call.queue = &e.runtime->queue();
+  e.kernel.run(call);
+}
+
 }  // namespace
 
 void execute(const Execution& e, Executor& executor) {
+  if (e.runtime != nullptr) return execute_on_device(e);
   if (e.batch <= 0) return call_kernel(e, e.outputs, nullptr, 0);
   const Chunks chunks{e.batch, chunk_size(e.batch)};
   if (chunks.count() == 1) return call_kernel(e, e.outputs, nullptr, 0);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/op.hpp>
 
 namespace wengert {
@@ -52,7 +53,8 @@ struct Execution {
   std::uint32_t batched = 0;  // bit i: input i carries the batch
   BatchEffect effect = {};    // meaningful where batched is not 0
   bool flush_denormals = true;
-  Index batch = -1;  // images, to be cut in chunks; -1: one call on everything
+  Index batch = -1;                  // images, to be cut in chunks; -1: one call on everything
+  DeviceRuntime* runtime = nullptr;  // of the device on which all values live: one call on everything, on its queue
 };
 
 // Cuts the batch, calls the kernel on each chunk, and adds the partial results of a sum over images in a fixed tree.

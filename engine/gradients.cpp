@@ -154,8 +154,8 @@ Var seed_of(const Tape& tape, const Var& y, const GradientOptions& options, std:
   if (y.shape().elements() != 1) {
     fail("[gradients] " + title(y) + " is " + y.spec().text() + ", not a scalar: give its cotangent in GradientOptions::cotangents");
   }
-  if (!options.record) return Var(Tensor::full(y.shape(), 1.0, y.dtype()));
-  return target.constant(Tensor::full(y.shape(), 1.0, y.dtype()));
+  const Tensor one = Tensor::full(y.shape(), 1.0, y.dtype()).to(y.device());
+  return options.record ? target.constant(one) : Var(one);
 }
 
 }  // namespace
@@ -197,7 +197,7 @@ std::vector<Var> gradients(std::span<const Var> ys, std::span<const Var> wrt, co
     }
     if (!result) {
       Tape target = tape;
-      const Tensor zero = Tensor::zeros(var.shape(), var.dtype());
+      const Tensor zero = Tensor::zeros(var.shape(), var.dtype()).to(var.device());
       result = options.record ? target.constant(zero) : Var(zero);
     }
     results.push_back(result);

@@ -13,11 +13,14 @@
 
 namespace wengert {
 
+class DeviceQueue;
+
 // What shape rules, batch rules and refusals see of a call: attributes and what is known of the inputs.
 struct OpQuery {
   const Attributes& attributes;
   std::span<const Spec> inputs;
   std::span<const std::string> input_names = {};  // of the tape's values, for messages; may be shorter than inputs
+  Device device = {};                             // on which the call is to run; it is open
 
   const Shape& shape(int input) const { return inputs[static_cast<std::size_t>(input)].shape; }
   DType dtype(int input) const { return inputs[static_cast<std::size_t>(input)].dtype; }
@@ -29,9 +32,10 @@ struct KernelCall {
   const Attributes& attributes;
   std::span<const View> inputs;
   std::span<const View> outputs;
-  Index first_image = 0;      // where this chunk starts in the batch
-  void* workspace = nullptr;  // as many bytes as the kernel asked for, 64-byte aligned, uninitialised
-  Index slice = 0;            // which piece of PreparedKernel::slices() to compute
+  Index first_image = 0;         // where this chunk starts in the batch
+  void* workspace = nullptr;     // as many bytes as the kernel asked for, 64-byte aligned, uninitialised
+  Index slice = 0;               // which piece of PreparedKernel::slices() to compute
+  DeviceQueue* queue = nullptr;  // of kernels for a device: where they launch; all memory is that device's
 
   const View& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
   const View& output(int o) const { return outputs[static_cast<std::size_t>(o)]; }
@@ -81,7 +85,8 @@ struct Preparation {
 
 // Called from several threads at once on different chunks: no shared mutable state, no allocation, no exceptions but Error.
 struct Kernel {
-  std::string backend = "naive";  // the name that --kernel takes
+  std::string backend = "naive";            // the name that --kernel takes
+  Device::Kind device = Device::Kind::cpu;  // whose values it takes; on a device a call is never cut in chunks
   std::function<void(const KernelCall&)> run = {};
   std::vector<DType> dtypes = {DType::f32, DType::f64};    // of the call's floating values; empty: any
   std::function<std::string(const OpQuery&)> refuse = {};  // the reason why not, or empty; absent: takes everything
@@ -89,7 +94,9 @@ struct Kernel {
   std::function<std::string(const OpQuery&)> slower = {};
   std::function<Index(const OpQuery&)> workspace = {};        // bytes for one call on inputs of these sizes; absent: none
   std::function<Preparation(const PlanQuery&)> prepare = {};  // for plans; absent: `run` on plain values
-  bool exact = true;                                          // sums of products of small integers come out exactly
+  // For a device: several independent calls of this kernel in one launch, without workspaces. Absent: one by one.
+  std::function<void(std::span<const KernelCall>)> run_together = {};
+  bool exact = true;  // sums of products of small integers come out exactly
 };
 
 }  // namespace wengert

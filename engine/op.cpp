@@ -44,6 +44,7 @@ std::vector<std::string>& backends() {
 
 // The reason why a kernel cannot take a call, or empty.
 std::string refusal(const Kernel& kernel, const OpQuery& query, DType dtype) {
+  if (kernel.device != query.device.kind) return fmt::format("it is for {}, the values are on {}", name(kernel.device), name(query.device.kind));
   if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) {
     return fmt::format("it has no {} version", name(dtype));
   }
@@ -95,6 +96,7 @@ KernelOrder kernel_order(const Op& op, const OpQuery& query) {
   KernelOrder order;
   std::vector<const Kernel*> later;
   for (auto kernel = op.kernels.rbegin(); kernel != op.kernels.rend(); ++kernel) {
+    if (kernel->device != query.device.kind) continue;
     const std::string reason = kernel->slower ? kernel->slower(query) : std::string();
     (reason.empty() ? order.kernels : later).push_back(&*kernel);
     if (!reason.empty() && order.kernels.empty()) order.passed_over += fmt::format("; not {}: {}", kernel->backend, reason);
@@ -120,6 +122,7 @@ const Kernel& choose_kernel(const Op& op, const OpQuery& query, std::span<const 
     if (reason.empty()) return *kernel;
     reasons += fmt::format("; {}: {}", kernel->backend, reason);
   }
+  if (query.device.kind != Device::Kind::cpu && reasons.empty()) fail(fmt::format("it has no kernel for {}", name(query.device.kind)));
   fail("no kernel takes this call" + reasons);
 }
 

@@ -66,6 +66,7 @@ struct SampleInput {
     distinct,        // a permutation of well separated values: no ties
     away,            // |value| in [0.25, 2), either sign: away from a kink at 0
     classes,         // i32, uniform in [0, bound)
+    bytes,           // u8, uniform
     row_stochastic,  // positive, the last axis sums to 1
     zeros
   };

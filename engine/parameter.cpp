@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/random.hpp>
 #include <wengert/engine/tape.hpp>
@@ -36,19 +37,27 @@ const Shape& Parameter::shape() const { return state_->value.shape(); }
 Parameter::Role Parameter::role() const { return state_->role; }
 bool Parameter::frozen() const { return state_->frozen; }
 void Parameter::freeze(bool frozen) { state_->frozen = frozen; }
-Tensor Parameter::value() const { return state_->value; }
+Tensor Parameter::value() const { return state_->value.to({}); }
+Tensor Parameter::tensor() const { return state_->value; }
+Device Parameter::device() const { return state_->value.device(); }
+void Parameter::to(Device device) const { state_->value = state_->value.to(device); }
 std::uint64_t Parameter::version() const { return state_->version; }
 
 void Parameter::set_value(Tensor value) {
   if (value.spec() != state_->value.spec()) {
     fail("[parameter '" + name() + "'] wanted " + state_->value.spec().text() + ", got " + value.spec().text());
   }
-  value.view();  // throws where it is only declared
-  state_->value = std::move(value);
+  value = value.to(device());  // throws where it is only declared
+  if (device() == Device{}) {
+    state_->value = std::move(value);
+  } else {  // plans that have recorded where it lies find it there
+    const View to = state_->value.mutable_memory();
+    device_runtime(device())->queue().copy(to.data, value.memory().data, to.bytes());
+  }
   changed();
 }
 
-void Parameter::own() { state_->value.mutable_view(); }
+void Parameter::own() { state_->value.mutable_memory(); }
 void Parameter::changed() {
   state_->initial = false;
   ++state_->version;
@@ -56,6 +65,7 @@ void Parameter::changed() {
 
 void Parameter::State::draw(std::uint64_t seed) {
   const Shape shape = value.shape();
+  const Device device = value.device();
   if (initial_value.kind == Initial::Kind::constant) {
     value = Tensor::full(shape, initial_value.value);
   } else {
@@ -63,6 +73,7 @@ void Parameter::State::draw(std::uint64_t seed) {
     fill_uniform(random_stream(seed, name), drawn, -initial_value.value, initial_value.value);
     value = Tensor::copy(drawn.data(), shape);
   }
+  value = value.to(device);
 }
 
 void Parameter::initialise(std::uint64_t seed, bool keep_set) {
@@ -74,7 +85,7 @@ void Parameter::initialise(std::uint64_t seed, bool keep_set) {
 
 Var Parameter::on(const At& x) const {
   if (x.var.recorded() && Context::current().recording) return x.var.tape().parameter(*this, x.site);
-  return Var(value());
+  return Var(tensor());
 }
 
 Parameter Parameter::clone() const {

@@ -21,7 +21,7 @@ struct Initial {
   static Initial glorot_uniform(Index fan_in, Index fan_out);  // bound sqrt(6 / (fan_in + fan_out)), Glorot and Bengio 2010, equation 16
 };
 
-// A handle: copies share the value. f32, as models train.
+// A handle: copies share the value, and where it lives. f32, as models train.
 class Parameter {
  public:
   enum class Role : std::uint8_t {
@@ -37,8 +37,11 @@ class Parameter {
   void freeze(bool frozen = true);  // a frozen parameter is read but not trained
   bool trainable() const { return role() == Role::trained && !frozen(); }
 
-  Tensor value() const;           // shares; set_value later does not change what was returned
-  void set_value(Tensor value);   // throws Error on another shape or dtype
+  Tensor value() const;          // on the host; shares there; set_value later does not change what was returned
+  void set_value(Tensor value);  // goes to where the parameter lives. Throws Error on another shape or dtype
+  Tensor tensor() const;         // where it lives: on the device that to() has moved it to
+  Device device() const;
+  void to(Device device) const;   // throws Error where the device has not been opened
   std::uint64_t version() const;  // grows with every change
   // For plans, which write parameters in place: makes sure that nobody else holds the buffer (copying it where somebody does), and
   // tells afterwards that it was written.

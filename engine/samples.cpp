@@ -81,6 +81,12 @@ Tensor sample_tensor(const std::string& op, Index number, Index input, const Sam
     }
     return Tensor::copy(classes.data(), description.shape);
   }
+  if (description.fill == SampleInput::Fill::bytes) {
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(description.shape.elements()));
+    constexpr double values = 256;
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(random.uniform(static_cast<Index>(i)) * values);
+    return Tensor::copy(bytes.data(), description.shape);
+  }
   const std::vector<double> values = floating_values(description, random, options.integers);
   return Tensor::copy(values.data(), description.shape).cast(options.dtype);
 }

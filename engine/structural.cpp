@@ -12,21 +12,10 @@ namespace wengert {
 
 namespace {
 
-struct ShapeAttributes {
-  Shape shape;
-  bool batched = false;
-  std::string describe() const { return shape.text(); }
-};
 struct CastAttributes {
   DType dtype;
   std::string describe() const { return wengert::name(dtype); }
 };
-struct FillAttributes {
-  Spec spec;
-  double value;
-  std::string describe() const { return fmt::format("{} of {:g}", spec.text(), value); }
-};
-
 // Whether `small` can be repeated to `large`.
 bool repeats_to(const Shape& small, const Shape& large) {
   if (small.rank() > large.rank()) return false;
@@ -305,8 +294,8 @@ Var fill(const Tape& tape, const Shape& shape, double value, DType dtype) {
 Var stop_gradient(const At& x) { return apply(stop_gradient_op(), {}, x); }
 
 Var assign(const Parameter& parameter, const At& value) {
-  if (value.var.spec() != parameter.value().spec()) {
-    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.value().spec().text() + ", got " + value.var.spec().text());
+  if (value.var.spec() != parameter.tensor().spec()) {
+    fail_at(value.named(parameter.name()), "assign", "wanted " + parameter.tensor().spec().text() + ", got " + value.var.spec().text());
   }
   const Var next = apply(assign_op(), AssignAttributes{parameter}, value.named(parameter.name()));
   const bool declared = next.recorded() && next.tape().mode() == Tape::Mode::declaring;
@@ -319,6 +308,9 @@ std::vector<Op> structural_ops() {
 }
 
 void fail_at(const At& at, const std::string& op, const std::string& message) { fail(caption(op, at.name, at.site) + " " + message); }
+
+std::string ShapeAttributes::describe() const { return shape.text(); }
+std::string FillAttributes::describe() const { return fmt::format("{} of {:g}", spec.text(), value); }
 
 Kernel naive_kernel(void (*run)(const KernelCall&), std::vector<DType> dtypes) {
   Kernel kernel;

@@ -36,6 +36,19 @@ Var stop_gradient(const At& x);
 // before keep what they read.
 Var assign(const Parameter& parameter, const At& value);
 
+// Of sum_to, broadcast_to and reshape: the result's.
+struct ShapeAttributes {
+  Shape shape;
+  bool batched = false;
+  std::string describe() const;
+};
+
+struct FillAttributes {
+  Spec spec;
+  double value;
+  std::string describe() const;
+};
+
 struct AssignAttributes {
   Parameter parameter;
   std::string describe() const { return parameter.name(); }

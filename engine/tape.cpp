@@ -102,7 +102,7 @@ Var Tape::parameter(const Parameter& parameter, Site site) {
   for (const auto& [bound, id] : state_->bound) {
     if (bound == parameter) node = id;
   }
-  if (node < 0) node = record_leaf(state_, "parameter", parameter.value(), parameter.name(), site).node();
+  if (node < 0) node = record_leaf(state_, "parameter", parameter.tensor(), parameter.name(), site).node();
   state_->parameters.emplace_back(parameter, node);
   return var(node);
 }

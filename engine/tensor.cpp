@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <wengert/engine/conversion.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 
 namespace wengert {
@@ -28,23 +29,32 @@ void as_tensor(Body body) {
 struct Tensor::Body {
   Spec spec;
   void* data = nullptr;
-  bool owned = false;                 // data was allocated by this body
-  std::shared_ptr<const void> owner;  // else what keeps data alive: another body or the lender's handle
+  bool owned = false;                      // data was allocated by this body
+  std::shared_ptr<const void> owner;       // else what keeps data alive: another body or the lender's handle
+  std::shared_ptr<DeviceRuntime> runtime;  // of the device on which it lives; null: on the host
 
   Body() = default;
   Body(const Body&) = delete;
   Body& operator=(const Body&) = delete;
   ~Body() {
-    if (owned) ::operator delete (data, std::align_val_t{alignment});
+    if (!owned) return;
+    if (runtime) runtime->release(data);
+    else ::operator delete (data, std::align_val_t{alignment});
   }
 };
 
-Tensor Tensor::uninitialised(const Spec& spec) {
+Tensor Tensor::uninitialised(const Spec& spec, Device device) {
   auto body = std::make_shared<Body>();
   body->spec = spec;
   Index bytes = 0;
   if (__builtin_mul_overflow(spec.shape.elements(), size_of(spec.dtype), &bytes) || bytes > (Index{1} << 46)) {
     fail("wanted a tensor of at most 2^46 bytes, got " + spec.text());
+  }
+  if (device.kind != Device::Kind::cpu) {
+    body->runtime = device_runtime(device);
+    body->data = body->runtime->allocate(bytes + alignment);
+    body->owned = true;
+    return Tensor(std::move(body));
   }
   try {
     body->data = ::operator new (static_cast<std::size_t>(bytes) + alignment, std::align_val_t{alignment});
@@ -115,7 +125,28 @@ const void* Tensor::data() const {
   if (!has_value())
     fail("[tensor] " +
          (body_ ? spec().text() + " is only declared: it has no value to read" : std::string("an empty tensor has no value")));
+  if (body_->runtime) fail(fmt::format("[tensor] {} lives on {}: to(Device{{}}) brings it to the host", spec().text(), text_of(device())));
   return body_->data;
+}
+
+Device Tensor::device() const { return body_ && body_->runtime ? body_->runtime->device() : Device{}; }
+
+Tensor Tensor::to(Device device) const {
+  if (!has_value()) data();
+  if (device == this->device()) return *this;
+  if (body_->runtime) {
+    const Tensor here = uninitialised(spec());
+    body_->runtime->queue().download(here.body_->data, body_->data, memory().bytes());
+    return here.to(device);
+  }
+  const Tensor there = uninitialised(spec(), device);
+  there.body_->runtime->queue().upload(there.body_->data, body_->data, memory().bytes());
+  return there;
+}
+
+View Tensor::memory() const {
+  if (!has_value()) data();
+  return {body_->data, shape(), dtype(), Layout::nchw};
 }
 
 void Tensor::check_dtype(DType dtype) const {
@@ -135,12 +166,27 @@ double Tensor::item() const {
   return at(0);
 }
 
-View Tensor::view() const { return {const_cast<void*>(data()), shape(), dtype(), Layout::nchw}; }
+View Tensor::view() const {
+  data();  // throws where the host cannot read it
+  return memory();
+}
 
 View Tensor::mutable_view() {
+  data();
+  return mutable_memory();
+}
+
+View Tensor::mutable_memory() {
   if (!has_value()) data();
-  if (!body_->owned || body_.use_count() > 1) *this = copy_bytes(body_->data, body_->spec);
-  return view();
+  if (body_->owned && body_.use_count() == 1) return memory();
+  if (!body_->runtime) {
+    *this = copy_bytes(body_->data, body_->spec);
+  } else {
+    const Tensor own = uninitialised(spec(), device());
+    own.body_->runtime->queue().copy(own.body_->data, body_->data, memory().bytes());
+    *this = own;
+  }
+  return memory();
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
@@ -148,6 +194,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
   Tensor result = declared({shape, dtype()});
   result.body_->data = body_->data;
   result.body_->owner = body_->owned ? std::shared_ptr<const void>(body_) : body_->owner;
+  result.body_->runtime = body_->runtime;
   return result;
 }
 
@@ -202,6 +249,7 @@ std::string Tensor::text() const {
   if (!body_) return "(empty)";
   std::string out = spec().text() + ' ';
   if (!has_value()) return out + "(declared)";
+  if (body_->runtime) return out + "on " + text_of(device());
   print_axis(out, *this, 0, 0);
   return out;
 }

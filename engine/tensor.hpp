@@ -1,4 +1,4 @@
-// Tensor: a value handle on a shared, 64-byte aligned, contiguous row-major buffer.
+// Tensor: a value handle on a shared, 64-byte aligned, contiguous row-major buffer, on the host or on a device.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,8 @@
 
 namespace wengert {
 
-// Copying a Tensor shares its buffer; nothing changes a shared buffer (mutable_view() copies first), so a Tensor behaves as a value.
+// Copying a Tensor shares its buffer; nothing changes a shared buffer (mutable_view() copies first), so a Tensor behaves as a value. One that
+// lives on a device goes into ops like any other; whatever reads its elements throws Error until to() has brought it back.
 class Tensor {
  public:
   static constexpr std::size_t alignment = 64;  // bytes; buffers also have this much slack behind them, so kernels may over-read
@@ -40,7 +41,7 @@ class Tensor {
   static Tensor borrow(const T* values, const Shape& shape, std::shared_ptr<const void> owner = nullptr) {
     return borrow_bytes(values, Spec{shape, dtype_of<T>()}, std::move(owner));
   }
-  static Tensor uninitialised(const Spec& spec);
+  static Tensor uninitialised(const Spec& spec, Device device = {});
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32);
   // Throws Error where an integer dtype does not hold the value, or it has a fraction.
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
@@ -55,6 +56,10 @@ class Tensor {
   Index elements() const { return shape().elements(); }
   bool has_value() const;  // false for empty and declared ones
 
+  Device device() const;           // declared ones: the CPU
+  Tensor to(Device device) const;  // itself where it lives there. Throws Error where the device has not been opened (engine/device.hpp).
+  View memory() const;             // wherever it lives: for kernels of that device
+
   // The elements in row-major order. Throws Error where T is not the dtype or there is no value.
   template <class T>
   std::span<const T> values() const {
@@ -65,12 +70,13 @@ class Tensor {
   double at(Index position) const;  // the element at a row-major position, of any dtype
   View view() const;                // for reading only
   View mutable_view();              // for writing; copies first when the buffer is shared or borrowed
+  View mutable_memory();            // the same, wherever it lives
 
   Tensor reshape(const Shape& shape) const;  // shares the buffer; throws Error on another number of elements
   // Itself where it has that dtype. Floats to integers drop the fraction; throws Error for NaN and what an integer dtype does not hold.
   Tensor cast(DType dtype) const;
   Tensor rows(Index first, Index count) const;  // a copy of rows of axis 0
-  bool shares_buffer_with(const Tensor& other) const { return body_ && other.body_ && data() == other.data(); }
+  bool shares_buffer_with(const Tensor& other) const { return has_value() && other.has_value() && memory().data == other.memory().data; }
 
   std::string text() const;  // "f32 (2,2) [[1, 2], [3, 4]]", long ones shortened
 

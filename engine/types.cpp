@@ -27,6 +27,11 @@ const char* name(Layout layout) {
   }
 }
 
+const char* name(Device::Kind kind) { return kind == Device::Kind::cuda ? "cuda" : "cpu"; }
+std::string text_of(Device device) {
+  return device.kind == Device::Kind::cpu ? "cpu" : fmt::format("{}:{}", name(device.kind), device.index);
+}
+
 Shape::Shape(std::initializer_list<Index> sizes) : Shape(std::span<const Index>(sizes.begin(), sizes.size())) {}
 
 Shape::Shape(std::span<const Index> sizes) {

@@ -56,6 +56,8 @@ struct Device {
   int index = 0;
   bool operator==(const Device&) const = default;
 };
+const char* name(Device::Kind kind);
+std::string text_of(Device device);  // "cpu", "cuda:0"
 
 // Sizes of a row-major array, up to max_rank axes, stored inline. A scalar has rank 0 and one element.
 class Shape {

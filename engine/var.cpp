@@ -51,6 +51,12 @@ Tensor Var::value() const {
   return tensor;
 }
 
+Device Var::device() const {
+  if (!tape_) return value_.device();
+  check();
+  return tape_->nodes[static_cast<std::size_t>(node_)].outputs[static_cast<std::size_t>(output_)].device();
+}
+
 bool Var::batched() const {
   if (!tape_) return batched_;
   check();

@@ -40,7 +40,8 @@ class Var {
   DType dtype() const { return spec().dtype; }
   Tensor value() const;  // throws Error on a declaring tape
   double item() const { return value().item(); }
-  bool batched() const;  // axis 0 is the batch of images
+  Device device() const;  // where its value lives; on a declaring tape: the CPU
+  bool batched() const;   // axis 0 is the batch of images
 
   std::string name() const;           // as given, or empty
   Var named(std::string name) const;  // names its node; returns itself

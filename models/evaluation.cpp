@@ -56,7 +56,7 @@ Evaluation evaluate(const Model& model, const Dataset& set, bool eager) {
     Tensor logits;
     if (eager) {
       const Dataset::Batch part = set.gather(positions.data() + first, count);
-      logits = model(part.images);
+      logits = model(part.images.to(model.device())).to({});
       std::copy_n(part.labels.values<std::int32_t>().data(), count, labels.data());
     } else {
       if (!predictor || predictor->images().shape[0] != count) predictor = std::make_unique<Predictor>(model, count);

@@ -81,6 +81,10 @@ Index Model::parameter_count() const {
   return count;
 }
 
+void Model::to(Device device) {
+  for (const Parameter& parameter : parameters_) parameter.to(device);
+}
+
 void Model::initialise(std::uint64_t seed) {
   for (Parameter& parameter : parameters_) parameter.initialise(seed);
 }
@@ -119,7 +123,7 @@ LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path&
   for (const Parameter& parameter : parameters_) {
     const StoredTensor* stored = file.find(parameter.name());
     if (stored == nullptr) report.missing.push_back(parameter.name());
-    else if (const Spec wanted = parameter.value().spec(); stored->spec != wanted)
+    else if (const Spec wanted = parameter.tensor().spec(); stored->spec != wanted)
       report.unfit.push_back(fmt::format("{} (wanted {}, found {})", parameter.name(), wanted.text(), stored->spec.text()));
     else report.loaded.push_back(parameter.name());
   }
@@ -134,7 +138,7 @@ LoadReport Model::load(const SafetensorsFile& file, const std::filesystem::path&
   }
   for (Parameter& parameter : parameters_) {
     const StoredTensor* stored = file.find(parameter.name());
-    if (stored != nullptr && stored->spec == parameter.value().spec()) parameter.set_value(restore(*stored));
+    if (stored != nullptr && stored->spec == parameter.tensor().spec()) parameter.set_value(restore(*stored));
   }
   return report;
 }

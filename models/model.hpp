@@ -32,7 +32,7 @@ class Model {
   // this network, which saved files carry so that they can be opened alone, or empty; one of another network is an Error.
   Model(Network network, const Shape& image, std::string script = {});
 
-  // Logits (N,classes) of images (N,C,H,W), without recording, in evaluation mode, on the calling thread's executor.
+  // Logits (N,classes) of images (N,C,H,W), without recording, in evaluation mode, on the calling thread's executor. Both are on device().
   Tensor operator()(const Tensor& images) const;
   const Network& network() const { return network_; }
   const Shape& image() const { return image_; }
@@ -40,6 +40,9 @@ class Model {
   Index classes() const { return classes_; }
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
+  // Where the parameters live, and inference runs. Throws Error where the device has not been opened.
+  void to(Device device);
+  Device device() const { return parameters_.empty() ? Device{} : parameters_.front().device(); }
   Parameter parameter(const std::string& name) const;  // throws Error with the nearest name
   Index parameter_count() const;                       // of trained elements
   void initialise(std::uint64_t seed);                 // parameters that were never set

@@ -19,6 +19,7 @@ PlanOptions options_of(const Context& context) {
 Predictor::Predictor(const Model& model, Index batch) : Predictor(model, batch, options_of(Context::current())) {}
 
 Predictor::Predictor(const Model& model, Index batch, PlanOptions options) : image_(model.image()) {
+  options.device = model.device();
   const Scope scope;
   Context::current().recording = true;
   Context::current().training = false;

@@ -80,6 +80,7 @@ struct TrainerOptions {
   std::shared_ptr<const plan::Tuning> tuning = {};  // of plans: models/tuning_file.hpp
   std::vector<std::string> no_fusions = {};         // that plans of a step leave out, by name; "all": every one
   std::shared_ptr<Trace> trace = {};                // of the first planned steps: models/trace.hpp
+  Device device = {};  // on which it trains; it has to be open (backends/cuda/open.hpp). The model's parameters move there
 };
 
 struct FitOptions {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,6 +14,7 @@
 
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 #include <wengert/engine/random.hpp>
@@ -33,7 +35,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-bool all_finite(const Tensor& tensor) {
+bool all_finite(const Tensor& value) {
+  const Tensor tensor = value.to({});
   if (!is_float(tensor.dtype())) return true;
   for (Index i = 0; i < tensor.elements(); ++i) {
     if (!std::isfinite(tensor.at(i))) return false;
@@ -68,7 +71,7 @@ std::string as_utf8(const std::string& text) {
 class Undo {
  public:
   explicit Undo(const std::vector<Parameter>& parameters) : parameters_(parameters) {
-    for (const Parameter& parameter : parameters_) before_.push_back(parameter.value());
+    for (const Parameter& parameter : parameters_) before_.push_back(parameter.tensor());
   }
   ~Undo() {
     for (std::size_t i = 0; i < before_.size(); ++i) parameters_[i].set_value(before_[i]);
@@ -132,27 +135,68 @@ struct Trainer::State {
     return rate_of(update.optimiser()) * (total_steps == 0 ? 1.0 : options.schedule.at(step, total_steps, steps_per_epoch));
   }
 
+  // The training set on the device, where it has room; else null, and batches are gathered on the host.
+  std::shared_ptr<const ResidentSet> set = {};
+  std::string set_data = {};  // its fingerprint
+  Totals given = {};          // of the steps on it since the last report
+
+  void bring(const Dataset& all, const std::string& fingerprint) {
+    if (options.device == Device{} || options.eager || options.trace || set_data == fingerprint) return;
+    resident_plans.clear();
+    set = nullptr;
+    set_data = fingerprint;
+    try {
+      set = std::make_shared<const ResidentSet>(ResidentSet{all.images.to(options.device), all.labels.to(options.device)});
+    } catch (const OutOfDeviceMemory&) {
+    }
+  }
+
   // Plans by batch size, for the parameters that were trainable when they were made.
-  std::map<Index, std::unique_ptr<TrainingStep>> plans = {};
+  std::map<Index, std::unique_ptr<TrainingStep>> plans = {}, resident_plans = {};  // the latter read the set
   std::vector<bool> planned_trainable = {};
 
-  TrainingStep& plan_for(Index count) {
+  TrainingStep& plan_for(Index count, const ResidentSet* from = nullptr) {
     std::vector<bool>& known = planned_trainable;
     const std::vector<Parameter>& parameters = model.parameters();
     bool same = known.size() == parameters.size();
     for (std::size_t i = 0; same && i < known.size(); ++i) same = known[i] == parameters[i].trainable();
     if (!same) {
       plans.clear();
+      resident_plans.clear();
       known.clear();
       for (const Parameter& parameter : parameters) known.push_back(parameter.trainable());
     }
-    std::unique_ptr<TrainingStep>& plan = plans[count];
+    std::unique_ptr<TrainingStep>& plan = (from == nullptr ? plans : resident_plans)[count];
     if (!plan) {
       PlanOptions made = plan_options(KernelChoice::parse(options.kernel), executor, options.no_fusions);
       made.tuning = options.tuning;
-      plan = std::make_unique<TrainingStep>(model, update, count, options.seed, std::move(made));
+      made.device = options.device;
+      plan = std::make_unique<TrainingStep>(model, update, count, options.seed, std::move(made), from);
     }
     return *plan;
+  }
+
+  // One step on the images at `count` positions, reported by collect().
+  void advance(const Dataset& all, const Index* positions, Index count) {
+    if (!set) {
+      const TrainingStep::Result result =
+          train(count, [&](float* images, std::int32_t* labels) { all.gather(positions, count, images, labels); });
+      given.loss += result.loss * static_cast<double>(count);
+      given.right += result.right;
+      ++given.steps;
+      return;
+    }
+    TrainingStep& plan = plan_for(count, set.get());
+    std::transform(positions, positions + count, plan.positions().write<std::int32_t>(),
+                   [](Index p) { return static_cast<std::int32_t>(p); });
+    plan.start(step + 1, rate());
+    ++step;
+  }
+
+  // What the steps since the last call have added up; waits for them. Throws NotFinite: `given` counts those before the one that changed nothing.
+  Totals collect() {
+    for (const auto& entry : resident_plans) entry.second->read(given);
+    return std::exchange(given, {});
   }
 
   // One step on `count` images that `fill` writes to the given buffers.
@@ -177,6 +221,17 @@ struct Trainer::State {
     return result;
   }
 
+  // Why a step on these images gives what is not finite: the first node, found op by op, else what the plan said.
+  std::string reason_on_host(const Dataset& all, const Index* positions, Index count, const std::string& of_plan) {
+    try {
+      train_eagerly(
+          count, [&](float* images, std::int32_t* labels) { all.gather(positions, count, images, labels); }, false);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return of_plan;
+  }
+
   // Throws Error naming the first node that is not finite, parameters as before. Without `updates` they are so after any run.
   TrainingStep::Result train_eagerly(Index count, const std::function<void(float* images, std::int32_t* labels)>& fill, bool updates) {
     Undo undo(model.parameters());
@@ -188,11 +243,11 @@ struct Trainer::State {
     Context::current().choice = KernelChoice::parse(options.kernel);
     Context::current().recording = true;
     Tape tape;
-    TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32), "step"));
-    const Var logits = model.network()(tape.batch(images, "image"));
-    const Var losses = softmax_cross_entropy(logits, tape.batch(labels, "label"));
+    TrainingScope training(options.seed, tape.constant(Tensor::full({}, static_cast<double>(step), DType::i32).to(options.device), "step"));
+    const Var logits = model.network()(tape.batch(images.to(options.device), "image"));
+    const Var losses = softmax_cross_entropy(logits, tape.batch(labels.to(options.device), "label"));
     const Var loss = affine(sum(losses), 1.0 / static_cast<double>(count)).named("loss");
-    TrainingStep::Result result{loss.item(), count_right(logits.value().view(), labels.view())};
+    TrainingStep::Result result{loss.value().to({}).item(), count_right(logits.value().to({}).view(), labels.view())};
     if (!std::isfinite(result.loss))
       fail("the loss is not finite: " + first_not_finite(tape) + " is the first node with a value that is not finite");
     if (!updates) {
@@ -219,6 +274,7 @@ Trainer::Trainer(Network network, Optimiser optimiser, TrainerOptions options, c
   if (options.eager && !options.no_fusions.empty()) fail("[train] wanted a plan to leave fusions out of, got an eager training");
   Model model(std::move(network), image, std::move(script));
   model.initialise(options.seed);
+  model.to(options.device);
   Update update(optimiser, options.rate_groups);
   auto executor = tbb_executor(options.threads);
   state_.reset(new State{std::move(model), std::move(update), std::move(options), std::move(executor)});
@@ -283,6 +339,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   s.data = data;
   s.data_source = all.source;
   s.fit = options;
+  s.bring(all, data);
   const Index batch = s.options.batch, batches = (images + batch - 1) / batch;
   s.steps_per_epoch = batches;
   s.total_steps = batches * options.epochs;
@@ -294,24 +351,43 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
     const std::vector<Index> order = epoch_order(images, s.options.seed, epoch);
     const auto start = Clock::now();
     const Index seen_before = s.sums.seen;
+    const Index every = s.set && !callbacks.batch ? batches : std::max<Index>(1, callbacks.every);
+    Index reported = first;  // batches of this epoch that reports were about
     for (Index b = first; b < batches && !history.stopped; ++b) {
-      const Index count = std::min(batch, images - b * batch);
-      TrainingStep::Result result;
       const double rate = s.rate();
-      try {
-        result = s.train(
-            count, [&](float* to_images, std::int32_t* to_labels) { all.gather(order.data() + b * batch, count, to_images, to_labels); });
-      } catch (const Error& error) {
-        fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, b + 1, batches, error.what()));
-      }
-      s.sums.loss += result.loss * static_cast<double>(count);
-      s.sums.right += result.right;
-      s.sums.seen += count;
+      const Index begin = b * batch, end = std::min(images, begin + batch);
       ++history.steps;
-      const BatchReport report{
-          epoch, options.epochs, b, batches, s.step, result.loss, static_cast<double>(result.right) / static_cast<double>(count), rate};
-      if (callbacks.batch && !callbacks.batch(report)) history.stopped = true;
       if (options.steps > 0 && history.steps >= options.steps) history.stopped = true;
+      const bool report_now = history.stopped || b + 1 == batches || b + 1 - reported >= every;
+      Totals totals;
+      try {
+        s.advance(all, order.data() + begin, end - begin);
+        if (report_now) totals = s.collect();
+      } catch (const Error& error) {
+        Index bad = b;
+        std::string reason = error.what();
+        if (s.set) {  // the device went on, changing nothing
+          bad = reported + std::exchange(s.given, {}).steps;
+          s.step = epoch * batches + bad;
+          reason = s.reason_on_host(all, order.data() + bad * batch, std::min(batch, images - bad * batch), reason);
+        }
+        fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, bad + 1, batches, reason));
+      }
+      if (!report_now) continue;
+      const Index seen = end - reported * batch;
+      s.sums.loss += totals.loss;
+      s.sums.right += totals.right;
+      s.sums.seen += seen;
+      reported = b + 1;
+      const BatchReport report{epoch,
+                               options.epochs,
+                               b,
+                               batches,
+                               s.step,
+                               totals.loss / static_cast<double>(seen),
+                               static_cast<double>(totals.right) / static_cast<double>(seen),
+                               rate};
+      if (callbacks.batch && !callbacks.batch(report)) history.stopped = true;
     }
     if (s.step % batches != 0) break;  // stopped within the epoch
     const auto seen = static_cast<double>(s.sums.seen);
@@ -378,7 +454,8 @@ std::map<std::string, std::string> checked_settings(const TrainerOptions& option
   return {{batch_key, std::to_string(options.batch)},
           {seed_key, std::to_string(options.seed)},
           {kernel_key, options.kernel},
-          {execution_key, options.eager ? "eager" : "planned"},
+          {execution_key, std::string(options.eager ? "eager" : "planned") +
+                              (options.device == Device{} ? "" : std::string(" on ") + name(options.device.kind))},
           {"wengert.tuning", tuning_text(options.tuning.get())},
           {no_fusion_key, names_text(options.no_fusions)},
           {"wengert.chunk", fmt::format("{}, rule {}", chunk_size(options.batch), plan::chunk_rule)},
@@ -451,7 +528,7 @@ void Trainer::resume(const std::filesystem::path& path) {
   State::Best best{number(best_loss_key, 0.0), number(best_loss_epoch_key, no_epoch), number(best_accuracy_key, -1.0)};
   for (const Parameter& parameter : s.model.parameters()) {
     const StoredTensor* stored = file.find(best_prefix + parameter.name());
-    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore_as(*stored, parameter.value().spec(), path)));
+    if (stored != nullptr) best.parameters.push_back(best_copy(parameter, restore_as(*stored, parameter.tensor().spec(), path)));
     else if (best.accuracy >= 0)
       fail("[resume '" + path.string() + "'] wanted the tensor '" + best_prefix + parameter.name() + "', found none");
   }

@@ -10,12 +10,12 @@
 
 namespace wengert {
 
-// After one batch.
+// After one batch, or a few.
 struct BatchReport {
   Index epoch = 0, epochs = 0;    // epoch counts from 0
   Index batch = 0, batches = 0;   // of this epoch
   Index step = 0;                 // since the beginning, of all calls
-  double loss = 0, accuracy = 0;  // of this batch, before its update
+  double loss = 0, accuracy = 0;  // of this batch (FitCallbacks::every: these batches), before its update
   double rate = 0;
 };
 
@@ -38,6 +38,8 @@ struct History {
 // Returning false stops cleanly after the batch or epoch.
 struct FitCallbacks {
   std::function<bool(const BatchReport&)> batch = {};
+  // How many batches one report is about. On a device each report waits for what has been given to it, which takes longer than a step.
+  Index every = 1;
   std::function<bool(const EpochReport&)> epoch = {};
 };
 

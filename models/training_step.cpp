@@ -3,13 +3,16 @@
 #include <algorithm>
 
 #include <wengert/engine/context.hpp>
+#include <wengert/engine/structural.hpp>
 #include <wengert/ops/arithmetic.hpp>
+#include <wengert/ops/data.hpp>
 #include <wengert/ops/reduce.hpp>
 #include <wengert/ops/softmax.hpp>
 
 namespace wengert {
 
-TrainingStep::TrainingStep(const Model& model, Update& update, Index batch, std::uint64_t seed, PlanOptions options) : update_(&update) {
+TrainingStep::TrainingStep(const Model& model, Update& update, Index batch, std::uint64_t seed, PlanOptions options, const ResidentSet* set)
+    : update_(&update) {
   Scope scope;
   Context::current().recording = true;
   Tape tape(Tape::Mode::declaring);
@@ -17,20 +20,52 @@ TrainingStep::TrainingStep(const Model& model, Update& update, Index batch, std:
   TrainingScope training(seed, step_);
   Shape images{batch};
   for (const Index size : model.image()) images.push_back(size);
-  images_ = tape.batch(Tensor::declared({images, DType::f32}), "image");
-  labels_ = tape.batch(Tensor::declared({Shape{batch}, DType::i32}), "label");
+  if (set == nullptr) {
+    images_ = tape.batch(Tensor::declared({images, DType::f32}), "image");
+    labels_ = tape.batch(Tensor::declared({Shape{batch}, DType::i32}), "label");
+  } else {
+    positions_ = tape.batch(Tensor::declared({Shape{batch}, DType::i32}), "position");
+    const GatheredBatch gathered = gather_batch(tape.constant(set->images, "images"), tape.constant(set->labels, "labels"), positions_);
+    images_ = gathered.images, labels_ = gathered.labels;
+  }
   const Var logits = model.network()(images_);
   const Var losses = softmax_cross_entropy(logits, labels_);
   const Var loss = affine(sum(losses), 1.0 / static_cast<double>(batch)).named("loss");
   scalars_ = update.declare(tape, loss, model.parameters());
+  if (set != nullptr) {
+    totals_.emplace("totals", Shape{3}, Initial::constant(0.0), Parameter::Role::state);
+    totals_->to(options.device);
+    assign(*totals_, training_totals(tape.parameter(*totals_), losses, logits, labels_));
+  }
   plan_ = std::make_unique<Plan>(tape, std::vector<Var>{loss, logits}, std::move(options));
 }
 
 TrainingStep::Result TrainingStep::run(Index t, double rate) {
+  start(t, rate);
+  return {plan_->item(0), count_right(plan_->output(1), labels())};
+}
+
+void TrainingStep::start(Index t, double rate) {
   update_->set_scalars(scalars_, t, rate, [this](const Var& scalar, double value) { plan_->set(scalar, value); });
   plan_->set(step_, static_cast<double>(t - 1));
   plan_->run();
-  return {plan_->item(0), count_right(plan_->output(1), labels())};
+}
+
+void TrainingStep::read(Totals& totals) {
+  const auto take = [&] {
+    const Tensor sums = totals_->value();
+    totals.loss += sums.at(0);
+    totals.right += static_cast<Index>(sums.at(1));
+    totals.steps += static_cast<Index>(sums.at(2));
+    totals_->set_value(Tensor::zeros({3}));
+  };
+  try {
+    plan_->item(0);  // waits
+  } catch (const NotFinite&) {
+    take();
+    throw;
+  }
+  take();
 }
 
 Index count_right(const View& logits, const View& labels) {

@@ -50,7 +50,9 @@ double Update::group_factor(const std::string& name) const {
 
 Parameter& Update::moment(const char* kind, const Parameter& of) {
   const std::string name = std::string(moment_prefix) + kind + "." + of.name();
-  return moments_.try_emplace(name, name, of.shape(), Initial::constant(0.0), Parameter::Role::state).first->second;
+  Parameter& made = moments_.try_emplace(name, name, of.shape(), Initial::constant(0.0), Parameter::Role::state).first->second;
+  made.to(of.device());
+  return made;
 }
 
 std::vector<Parameter> Update::trained(const std::vector<Parameter>& parameters) const {
@@ -86,7 +88,7 @@ std::vector<Var> Update::finite_gradients(const Tape& tape, const Var& loss, con
   Tape target = tape;
   for (const Parameter& parameter : learning) wrt.push_back(target.parameter(parameter));
   std::vector<Var> gradient = gradients(loss, wrt, {.cotangents = {}, .zero_unused = false, .record = false});
-  for (std::size_t i = 0; i < learning.size(); ++i) want_finite(learning[i], gradient[i].value());
+  for (std::size_t i = 0; i < learning.size(); ++i) want_finite(learning[i], gradient[i].value().to({}));
   return gradient;
 }
 
@@ -95,7 +97,7 @@ void Update::apply(const Tape& tape, const Var& loss, const std::vector<Paramete
   const std::vector<Var> gradient = finite_gradients(tape, loss, parameters);
   NoRecording updates_only;
   Var correction1, correction2;
-  const auto scalar = [](double value) { return Var(Tensor::scalar(value)); };
+  const auto scalar = [&](double value) { return Var(Tensor::scalar(value).to(learning.front().device())); };
   if (const Adam* a = std::get_if<Adam>(&optimiser_)) {
     correction1 = scalar(1.0 - std::pow(a->beta1, static_cast<double>(t)));
     correction2 = scalar(1.0 - std::pow(a->beta2, static_cast<double>(t)));
@@ -103,7 +105,7 @@ void Update::apply(const Tape& tape, const Var& loss, const std::vector<Paramete
   for (std::size_t i = 0; i < learning.size(); ++i) {
     const Var own_rate = scalar(rate * group_factor(learning[i].name()));
     step_one(
-        learning[i], [](const Parameter& p) { return Var(p.value()); }, gradient[i], own_rate, correction1, correction2);
+        learning[i], [](const Parameter& p) { return Var(p.tensor()); }, gradient[i], own_rate, correction1, correction2);
   }
 }
 
@@ -145,7 +147,7 @@ void Update::restore(const SafetensorsFile& file, const std::filesystem::path& p
   const auto take = [&](const char* kind, const Parameter& of) {
     Parameter& target = moment(kind, of);
     const StoredTensor* stored = file.find(target.name());
-    if (stored != nullptr) target.set_value(restore_as(*stored, target.value().spec(), path));
+    if (stored != nullptr) target.set_value(restore_as(*stored, target.tensor().spec(), path));
     else if (!of.frozen() && file.metadata.count("wengert.step") != 0 && file.metadata.at("wengert.step") != "0") {
       fail("[resume '" + path.string() + "'] wanted the moment '" + target.name() + "', found none");
     }

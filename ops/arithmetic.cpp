@@ -301,7 +301,7 @@ const Op& sqrt_op() {
 
 // A number as a scalar of x's dtype; apply() puts it on x's tape. Division takes one, since a product with the reciprocal
 // rounds twice and underflows for large divisors.
-Var scalar_like(const At& x, double value) { return Var(Tensor::scalar(value, x.var.dtype())); }
+Var scalar_like(const At& x, double value) { return Var(Tensor::scalar(value, x.var.dtype()).to(x.var.device())); }
 
 }  // namespace
 

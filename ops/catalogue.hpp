@@ -8,6 +8,7 @@
 #include <wengert/ops/average_pool.hpp>
 #include <wengert/ops/batch_norm.hpp>
 #include <wengert/ops/conv.hpp>
+#include <wengert/ops/data.hpp>
 #include <wengert/ops/dropout.hpp>
 #include <wengert/ops/index.hpp>
 #include <wengert/ops/matmul.hpp>

@@ -14,22 +14,6 @@ namespace {
 
 using Fill = SampleInput::Fill;
 
-struct GatherAttributes {
-  int axis = 0;
-  Index size = 0;  // of that axis in x; scatter_add only
-  std::string describe() const { return fmt::format("axis {}", axis); }
-};
-struct OneHotAttributes {
-  Index count = 0;
-  DType dtype = DType::f32;
-  std::string describe() const { return fmt::format("{} classes, {}", count, name(dtype)); }
-};
-struct AlongAttributes {
-  int leading = 0;
-  Shape shape = {};  // of x; put_along only
-  std::string describe() const { return fmt::format("{} leading axes", leading); }
-};
-
 constexpr std::uint32_t x_only = 0b01, positions_only = 0b10, both = 0b11;  // which inputs carry the batch
 
 void want_indices(const OpQuery& query, int input, const char* what) {
@@ -290,6 +274,10 @@ const Op& put_along_op() {
 }
 
 }  // namespace
+
+std::string GatherAttributes::describe() const { return fmt::format("axis {}", axis); }
+std::string OneHotAttributes::describe() const { return fmt::format("{} classes, {}", count, name(dtype)); }
+std::string AlongAttributes::describe() const { return fmt::format("{} leading axes", leading); }
 
 Var gather(const At& x, const Var& indices, int axis) {
   return apply(gather_op(), GatherAttributes{front_axis(x, "gather", axis, x.var.shape().rank())}, x, {indices});

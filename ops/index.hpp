@@ -1,6 +1,8 @@
 // Reading and adding at integer positions (i32). Positions outside their range are an Error. Two adjoint pairs, and one-hot.
 #pragma once
 
+#include <string>
+
 #include <wengert/engine/tape.hpp>
 
 namespace wengert {
@@ -21,6 +23,24 @@ Var take_along(const At& x, const Var& positions, int leading);
 
 // Its adjoint, y -> x of that shape: x[r, positions[r,j]] += y[r,j].
 Var put_along(const At& y, const Var& positions, int leading, const Shape& shape);
+
+struct GatherAttributes {
+  int axis = 0;
+  Index size = 0;  // of that axis in x; scatter_add only
+  std::string describe() const;
+};
+
+struct OneHotAttributes {
+  Index count = 0;
+  DType dtype = DType::f32;
+  std::string describe() const;
+};
+
+struct AlongAttributes {
+  int leading = 0;
+  Shape shape = {};  // of x; put_along only
+  std::string describe() const;
+};
 
 std::vector<Op> index_ops();
 

@@ -16,29 +16,6 @@ namespace {
 
 using naive::Strides;
 
-struct TransposeAttributes {
-  std::vector<int> permutation;
-  std::string describe() const { return fmt::format("({})", fmt::join(permutation, ",")); }
-};
-
-// Element i of the part is element offset + i step of the whole, along each axis: slice reads the part, pad writes it.
-struct PartAttributes {
-  Shape result;              // the part of a slice, the whole of a pad
-  Strides offset{}, step{};  // in elements of the axis
-  double value = 0.0;        // what pad puts around the part
-  std::string describe() const {
-    const auto text = [&](const Strides& numbers) {
-      return Shape(std::span<const Index>(numbers.data(), static_cast<std::size_t>(result.rank()))).text();
-    };
-    return fmt::format("{} at {} step {}", result.text(), text(offset), text(step));
-  }
-};
-
-struct ConcatenateAttributes {
-  int axis = 0;
-  std::string describe() const { return fmt::format("axis {}", axis); }
-};
-
 std::vector<int> inverse(const std::vector<int>& permutation) {
   std::vector<int> result(permutation.size());
   for (std::size_t i = 0; i < permutation.size(); ++i) result[static_cast<std::size_t>(permutation[i])] = static_cast<int>(i);
@@ -248,6 +225,15 @@ const Op& concatenate_op() {
 std::string list(const std::vector<Index>& numbers) { return fmt::format("({})", fmt::join(numbers, ",")); }
 
 }  // namespace
+
+std::string TransposeAttributes::describe() const { return fmt::format("({})", fmt::join(permutation, ",")); }
+std::string PartAttributes::describe() const {
+  const auto text = [&](const Strides& numbers) {
+    return Shape(std::span<const Index>(numbers.data(), static_cast<std::size_t>(result.rank()))).text();
+  };
+  return fmt::format("{} at {} step {}", result.text(), text(offset), text(step));
+}
+std::string ConcatenateAttributes::describe() const { return fmt::format("axis {}", axis); }
 
 Var transpose(const At& x, const std::vector<int>& permutation) {
   const int rank = x.var.shape().rank();

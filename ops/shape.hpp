@@ -1,6 +1,8 @@
 // Moving elements about, for any dtype: transpose, the pair pad and slice, concatenate, flatten.
 #pragma once
 
+#include <array>
+#include <string>
 #include <vector>
 
 #include <wengert/engine/structural.hpp>
@@ -23,6 +25,24 @@ Var concatenate(const std::vector<Var>& parts, int axis, std::string name = {}, 
 
 // (N, ...) -> (N, product of the rest), as reshape.
 Var flatten(const At& x);
+
+struct TransposeAttributes {
+  std::vector<int> permutation;
+  std::string describe() const;
+};
+
+// Element i of the part is element offset + i step of the whole, along each axis: slice reads the part, pad writes it.
+struct PartAttributes {
+  Shape result;                                         // the part of a slice, the whole of a pad
+  std::array<Index, Shape::max_rank> offset{}, step{};  // in elements of the axis
+  double value = 0.0;                                   // what pad puts around the part
+  std::string describe() const;
+};
+
+struct ConcatenateAttributes {
+  int axis = 0;
+  std::string describe() const;
+};
 
 std::vector<Op> shape_ops();
 

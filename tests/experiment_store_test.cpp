@@ -76,7 +76,7 @@ TEST_CASE("a measurement made again stands in place of the earlier one") {
 }
 
 TEST_CASE("what asks a peer is measured again when that peer has been installed") {
-  const Measurement with_keras{"speed", "speed/64/1", "", 0, {}, {"keras"}}, alone{"speed", "speed/64/1", "", 0, {}, {}};
+  const Measurement with_keras{"speed", "speed/64/1", "", 0, {}, {}, {"keras"}}, alone{"speed", "speed/64/1", "", 0, {}, {}, {}};
   Json before = {{"experiment", "speed"}, {"key", "speed/64/1"}};
   CHECK(answers(before, alone));
   CHECK_FALSE(answers(before, with_keras));

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/executor.hpp>
 #include <wengert/engine/gradcheck.hpp>
@@ -71,7 +72,7 @@ Index selected_number() {
 std::string refusal_of(const Kernel& kernel, const Attributes& attributes, const std::vector<Spec>& specs, DType dtype) {
   if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end())
     return "no version for this dtype";
-  return kernel.refuse ? kernel.refuse({attributes, specs}) : std::string();
+  return kernel.refuse ? kernel.refuse({attributes, specs, {}, {kernel.device, 0}}) : std::string();
 }
 
 Failures for_each_case(const Catalogue& catalogue, const std::function<void(const Case&, Failures&)>& body, bool integers) {
@@ -108,19 +109,28 @@ namespace {
 constexpr unsigned char sentinel = 0xA5;
 constexpr std::size_t guard = 512;  // bytes on each side
 
-// An output between sentinels, aligned to its element alone.
+// An output between sentinels: on the host aligned to its element alone, on a device as all memory there.
 class Guarded {
  public:
-  Guarded(const Spec& spec, const std::string& what) : spec_(spec), what_(what) {
+  Guarded(const Spec& spec, const std::string& what, DeviceRuntime* runtime) : spec_(spec), what_(what), runtime_(runtime) {
     bytes_ = static_cast<std::size_t>(spec.shape.elements() * size_of(spec.dtype));
-    front_ = guard + static_cast<std::size_t>(size_of(spec.dtype));
+    front_ = guard + (runtime == nullptr ? static_cast<std::size_t>(size_of(spec.dtype)) : 0);
     memory_.assign(front_ + bytes_ + guard + Tensor::alignment, sentinel);
     start_ = (Tensor::alignment - reinterpret_cast<std::uintptr_t>(memory_.data()) % Tensor::alignment) % Tensor::alignment;
+    if (runtime == nullptr) return;
+    start_ = 0;
+    there_ = Tensor::copy(memory_.data(), Shape{static_cast<Index>(memory_.size())}).to(runtime->device());
   }
-  View view() { return {memory_.data() + start_ + front_, spec_.shape, spec_.dtype, Layout::nchw}; }
+  View view() {
+    auto* const base = there_ ? static_cast<unsigned char*>(there_.memory().data) : memory_.data();
+    return {base + start_ + front_, spec_.shape, spec_.dtype, Layout::nchw};
+  }
+  void fetch() {
+    if (there_) runtime_->queue().download(memory_.data(), there_.memory().data, static_cast<Index>(memory_.size()));
+  }
   Tensor value() {
     Tensor result = Tensor::uninitialised(spec_);
-    if (bytes_ > 0) std::memcpy(result.mutable_view().data, view().data, bytes_);
+    if (bytes_ > 0) std::memcpy(result.mutable_view().data, memory_.data() + start_ + front_, bytes_);
     return result;
   }
   std::string damage() const {
@@ -138,6 +148,8 @@ class Guarded {
   std::string what_;
   std::size_t bytes_ = 0, front_ = 0, start_ = 0;
   std::vector<unsigned char> memory_;
+  DeviceRuntime* runtime_;
+  Tensor there_ = {};  // the memory on the device
 };
 
 Shape with_rows(const Shape& shape, Index rows) {
@@ -152,13 +164,15 @@ DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector
   std::vector<Spec> specs, chunk_specs;
   for (const Tensor& input : inputs) specs.push_back(input.spec());
   const std::uint32_t carried = rows >= 0 ? at.effect().carried : 0;
+  const std::shared_ptr<DeviceRuntime> runtime = kernel.device == Device::Kind::cpu ? nullptr : device_runtime({kernel.device, 0});
+  const std::vector<Tensor> used = moved(inputs, {kernel.device, 0});
   std::vector<Tensor> before;
   std::vector<View> views;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     before.push_back(Tensor::uninitialised(inputs[i].spec()));
     std::memcpy(before.back().mutable_view().data, inputs[i].view().data, static_cast<std::size_t>(inputs[i].view().bytes()));
     const bool cut = rows >= 0 && at.sample.inputs[i].batched;
-    views.push_back(cut ? inputs[i].view().rows(first, rows) : inputs[i].view());
+    views.push_back(cut ? used[i].memory().rows(first, rows) : used[i].memory());
     chunk_specs.push_back({views.back().shape, views.back().dtype});
   }
   std::vector<Guarded> outputs;
@@ -167,30 +181,38 @@ DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector
   for (std::size_t o = 0; o < output_specs.size(); ++o) {
     const bool cut = rows >= 0 && ((carried >> o) & 1u) != 0;
     outputs.emplace_back(Spec{cut ? with_rows(output_specs[o].shape, rows) : output_specs[o].shape, output_specs[o].dtype},
-                         fmt::format("output {}", o));
+                         fmt::format("output {}", o), runtime.get());
   }
   for (Guarded& output : outputs) output_views.push_back(output.view());
-  const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs}) : 0;
+  const Index wanted_bytes = kernel.workspace ? kernel.workspace({at.sample.attributes, chunk_specs, {}, {kernel.device, 0}}) : 0;
   const auto room = static_cast<std::size_t>(wanted_bytes);
-  const auto release = [](unsigned char* p) { ::operator delete (p, std::align_val_t{Tensor::alignment}); };
-  void* const memory = ::operator new (room + guard, std::align_val_t{Tensor::alignment});
-  const std::unique_ptr<unsigned char, decltype(release)> workspace(static_cast<unsigned char*>(memory), release);
-  std::memset(workspace.get(), sentinel, room + guard);
+  Tensor workspace = Tensor::full({wanted_bytes + static_cast<Index>(guard)}, sentinel, DType::u8).to({kernel.device, 0});
   {
     const FloatEnvironment environment(true);
-    kernel.run({at.sample.attributes, views, output_views, first, kernel.workspace ? workspace.get() : nullptr});
+    KernelCall call{at.sample.attributes, views, output_views, first, kernel.workspace ? workspace.memory().data : nullptr};
+    call.queue = runtime ? &runtime->queue() : nullptr;
+    kernel.run(call);
   }
+  workspace = workspace.to({});
+  for (Guarded& output : outputs) output.fetch();
   DirectCall result;
   for (std::size_t o = 0; o < outputs.size(); ++o) {
     result.outputs.push_back(outputs[o].value());
     if (result.damage.empty()) result.damage = outputs[o].damage();
   }
   for (std::size_t i = 0; i < guard && result.damage.empty(); ++i) {
-    if (workspace.get()[room + i] != sentinel) result.damage = fmt::format("wrote {} bytes behind its workspace of {}", i + 1, room);
+    if (workspace.values<std::uint8_t>()[room + i] != sentinel)
+      result.damage = fmt::format("wrote {} bytes behind its workspace of {}", i + 1, room);
   }
   for (std::size_t i = 0; i < inputs.size() && result.damage.empty(); ++i) {
-    if (!same_bits(before[i], inputs[i])) result.damage = fmt::format("changed its input {}", i);
+    if (!same_bits(before[i], used[i].to({}))) result.damage = fmt::format("changed its input {}", i);
   }
+  return result;
+}
+
+std::vector<Tensor> moved(const std::vector<Tensor>& tensors, Device device) {
+  std::vector<Tensor> result;
+  for (const Tensor& tensor : tensors) result.push_back(tensor.to(device));
   return result;
 }
 

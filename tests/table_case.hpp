@@ -30,6 +30,7 @@ struct Case {
   BatchEffect effect() const;     // meaningful where batched() is not 0
   bool multilinear() const { return op.smoothness == Op::Smoothness::multilinear; }
   bool constant() const { return op.smoothness == Op::Smoothness::constant; }
+  Device device() const { return {kernel.device, 0}; }  // where the kernel's values live
 };
 
 class Failures {
@@ -62,6 +63,7 @@ struct DirectCall {
 };
 DirectCall call_directly(const Case& at, const Kernel& kernel, const std::vector<Tensor>& inputs, Index first = 0, Index rows = -1);
 
+std::vector<Tensor> moved(const std::vector<Tensor>& tensors, Device device);
 std::vector<Tensor> cast_all(const std::vector<Tensor>& tensors, DType dtype);  // the floating ones
 Tensor random_like(const Spec& spec, const std::string& name, bool integers = false);
 

@@ -20,9 +20,13 @@ namespace {
 // An op called on a tape, as users call it.
 struct Recorded {
   std::vector<Var> inputs, outputs;
+  Device device = {};
 
-  Recorded(const Catalogue& catalogue, const Case& at, const std::vector<Tensor>& values, bool as_batch = true) {
+  Recorded(const Catalogue& catalogue, const Case& at, const std::vector<Tensor>& host_values, bool as_batch = true,
+           const Kernel* kernel = nullptr) {
     Tape tape(catalogue);
+    device = {(kernel != nullptr ? *kernel : at.kernel).device, 0};
+    const std::vector<Tensor> values = moved(host_values, device);
     for (std::size_t i = 0; i < values.size(); ++i) {
       inputs.push_back(as_batch && at.sample.inputs[i].batched ? tape.batch(values[i]) : tape.variable(values[i]));
     }
@@ -35,7 +39,7 @@ struct Recorded {
 
   static std::vector<Tensor> values_of(const std::vector<Var>& vars) {
     std::vector<Tensor> result;
-    for (const Var& var : vars) result.push_back(var.value());
+    for (const Var& var : vars) result.push_back(var.value().to({}));
     return result;
   }
 
@@ -45,7 +49,7 @@ struct Recorded {
     for (const Var& output : outputs) {
       if (!is_float(output.dtype())) continue;
       ys.push_back(output);
-      const Tensor cotangent = random_like(output.spec(), fmt::format("cotangent {}", ys.size()), integers);
+      const Tensor cotangent = random_like(output.spec(), fmt::format("cotangent {}", ys.size()), integers).to(device);
       Tape tape = output.tape();
       cotangents.push_back(output.batched() ? tape.batch(cotangent) : tape.constant(cotangent));
     }
@@ -97,7 +101,7 @@ TableResult check_gradients(const Catalogue& catalogue) {
                          std::vector<Tensor> wanted, got;
                          {
                            const KernelScope scope("naive");
-                           wanted = Recorded(catalogue, at, cast_all(at.inputs, DType::f64)).gradients();
+                           wanted = Recorded(catalogue, at, cast_all(at.inputs, DType::f64), true, &at.op.kernels.front()).gradients();
                          }
                          {
                            const KernelScope scope(choice_of(at));
@@ -204,7 +208,7 @@ TableResult check_refusals(const Catalogue& catalogue) {
           const bool takes_dtype =
               kernel.dtypes.empty() || std::find(kernel.dtypes.begin(), kernel.dtypes.end(), deciding) != kernel.dtypes.end();
           const std::string wanted =
-              takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs}) : std::string(name(deciding));
+              takes_dtype && kernel.refuse ? kernel.refuse({at.sample.attributes, specs, {}, at.device()}) : std::string(name(deciding));
           if (message.find(wanted) == std::string::npos) {
             failures.add(at, "refuses because " + reason + ", but the error is: " + message);
           }

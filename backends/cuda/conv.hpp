@@ -73,13 +73,16 @@ struct ConvBehindPool {
 };
 
 struct ConvFunctions {
-  ConvRung plain;   // one thread an output (kernels/conv_plain.hpp)
-  ConvRung tiled;   // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
-  ConvRung im2col;  // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
-  ConvFused fused;
-  ConvBehindPool behind_pool;
+  ConvRung plain = {};   // one thread an output (kernels/conv_plain.hpp)
+  ConvRung tiled = {};   // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
+  ConvRung im2col = {};  // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
+  ConvFused fused = {};
+  ConvBehindPool behind_pool = {};
 };
 
-ConvFunctions device_conv_functions();  // conv.cu
+ConvFunctions device_conv_functions();  // conv.cu; its parts, each in the .cu file of its name, so that they compile side by side:
+void add_device_conv_tiled(ConvFunctions& functions);
+void add_device_conv_pool(ConvFunctions& functions);
+void add_device_conv_weight(ConvFunctions& functions);
 
 }  // namespace wengert::cuda

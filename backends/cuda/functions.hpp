@@ -16,4 +16,6 @@ struct Functions {
   MatmulFunctions matmul;
 };
 
+const Functions& emulated_functions();  // emulator/functions.cpp, in tests only
+
 }  // namespace wengert::cuda

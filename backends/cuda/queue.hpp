@@ -20,15 +20,10 @@ class Queue : public DeviceQueue {
  public:
   virtual const Functions& functions() const = 0;  // the kernels, compiled for where this queue works
 
+  void watch(const std::vector<Watched>& values, std::int32_t* flag) final;
+
   // cuBLAS on the device (f32 throughout, no TF32), a reference product on the host. With beta 0 the old c is not read.
   virtual void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) = 0;
-
-  // Where not null: an int on the device, the number of the first step whose values were not finite, or none_bad. Updates of parameters do
-  // nothing where it is another.
-  const std::int32_t* stop_flag = nullptr;
-  static constexpr std::int32_t none_bad = 0x7fffffff;
-
-  const char* node = "";  // for messages: whose kernels are launched, "[conv2d 'conv1' main.cpp:14]"
 };
 
 // How a kernel is launched: so many blocks of so many threads, each block with so many bytes of shared memory.

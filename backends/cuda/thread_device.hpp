@@ -73,7 +73,7 @@ class Thread {
 };
 
 void launch_failed(const Queue& queue, const char* kernel, int error);  // throws Error
-void* stream_of(Queue& queue);                                         // its cudaStream_t
+void* stream_of(Queue& queue);                                          // its cudaStream_t
 
 template <class Body>
 __global__ void entry(const Body body) {

@@ -77,6 +77,7 @@ class Choice {
     Step& step = graph_.step(id);
     PlanQuery query{{step.attributes, specs},    layouts, wanted(step, step.outputs[0]), capacity, graph_.batched_inputs(step),
                     step.extent == Extent::whole};
+    query.device = graph_.device;
     const KernelOrder order = candidates(step, query);
     if (const Layout* const tuned = tuned_layout(step, query); tuned != nullptr) query.wanted = *tuned;
     const DType dtype = deciding_dtype(specs, graph_.specs_of(step.outputs));
@@ -94,7 +95,7 @@ class Choice {
       return arrange(id);
     }
     const std::string hint = kernels_.backend.empty() || kernels_.fall_back ? "" : "; '" + kernels_.backend + ",auto' would take another";
-    fail(step.text() + " has no kernel that takes it" + refusals + hint);
+    fail(step.text() + " has no kernel " + (graph_.on_device() ? "for " + text_of(graph_.device) : "that takes it") + refusals + hint);
   }
 
   // The tuning's layout for the first output, where a plan may choose it.

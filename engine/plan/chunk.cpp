@@ -20,7 +20,7 @@ constexpr Index largest_partial_bytes = Index{64} << 10;
 Extent extent_of(const Graph& graph, Step& step) {
   const std::uint32_t mask = graph.batched_inputs(step);
   const bool assigns = step.attributes.holds<AssignAttributes>();
-  if (graph.batch == 0 || assigns || (mask == 0 && !step.op->starts_batch)) return Extent::whole;
+  if (graph.on_device() || graph.batch == 0 || assigns || (mask == 0 && !step.op->starts_batch)) return Extent::whole;
   const std::vector<Spec> specs = graph.specs_of(step.inputs);
   step.effect = step.op->batch({{step.attributes, specs}, mask});
   switch (step.effect.kind) {
@@ -54,7 +54,7 @@ int first_level(const Graph& graph, const Step& step) {
     int ready = maker->level;
     if (step.extent == Extent::whole) {
       // The chunks, or slices, must all be done; a sum's total is made at the beginning of that level.
-      if (maker->extent != Extent::whole || (maker->op->sliced && !follows_update(graph, step))) ++ready;
+      if (maker->extent != Extent::whole || ((maker->op->sliced || graph.on_device()) && !follows_update(graph, step))) ++ready;
     } else if (maker->extent == Extent::whole) {
       ++ready;
     } else if (maker->extent == Extent::partial) {
@@ -147,7 +147,7 @@ Index images_in_chunk(const Graph& graph) {
 }  // namespace
 
 void chunk(Graph& graph, Index chunk_images) {
-  graph.chunk = chunk_images > 0 ? chunk_images : images_in_chunk(graph);
+  graph.chunk = chunk_images > 0 ? chunk_images : graph.on_device() ? std::max<Index>(graph.batch, 1) : images_in_chunk(graph);
   for (Step& step : graph.steps) step.extent = extent_of(graph, step);
   settle(graph);
   int last = 0;

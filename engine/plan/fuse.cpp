@@ -1,12 +1,33 @@
 // Pass 2, fuse: applies the rules of ops/fusion/ until none fits any more.
+#include <algorithm>
+
 #include <wengert/engine/plan/passes.hpp>
 
 namespace wengert::plan {
 
-void fuse(Graph& graph, const std::vector<Fusion>& rules) {
+namespace {
+
+// The first op that the rule makes and that has no kernel where the graph will run, or null.
+const std::string* lacking(const Graph& graph, const Fusion& rule, const Catalogue* catalogue) {
+  if (!graph.on_device()) return nullptr;
+  for (const std::string& name : rule.makes) {
+    const Op* const op = catalogue != nullptr ? catalogue->find(name) : nullptr;
+    const auto fits = [&](const Kernel& kernel) { return kernel.device == graph.device.kind; };
+    if (op == nullptr || std::none_of(op->kernels.begin(), op->kernels.end(), fits)) return &name;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void fuse(Graph& graph, const std::vector<Fusion>& rules, const Catalogue* catalogue) {
   for (const Fusion& rule : rules) {  // in the order of the table: later rules build on what earlier ones made
     if (!rule.apply) {
       graph.note("fuse", rule.name + " is switched off");
+      continue;
+    }
+    if (const std::string* const op = lacking(graph, rule, catalogue)) {
+      graph.note("fuse", rule.name + " is left out: " + *op + " has no kernel for " + text_of(graph.device));
       continue;
     }
     bool fitted = false;
@@ -20,6 +41,8 @@ void fuse(Graph& graph, const std::vector<Fusion>& rules) {
     if (!fitted) graph.note("fuse", rule.name + " fits nowhere: it wants " + rule.wants);
   }
   prune(graph);
+  if (catalogue == nullptr) return;
+  for (Step& step : graph.steps) step.op = &catalogue->resolve(*step.op);  // with all kernels that the catalogue has
 }
 
 }  // namespace wengert::plan

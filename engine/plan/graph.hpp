@@ -106,8 +106,9 @@ class Graph {
   std::vector<ValueId> outputs = {};  // of the plan, in the caller's order
   std::vector<ValueId> inputs = {};
   std::vector<Packing> packings = {};
-  Index batch = 0;  // images; 0: nothing carries the batch
-  Index chunk = 0;  // images in a chunk
+  Device device = {};  // where it will run
+  Index batch = 0;     // images; 0: nothing carries the batch
+  Index chunk = 0;     // images in a chunk
   int levels = 0;
   std::vector<Note> notes = {};
   std::shared_ptr<TapeState> tape = {};  // keeps ops alive
@@ -122,8 +123,9 @@ class Graph {
   ValueId find(const Var& var) const;  // the value of a recorded Var. Throws Error where it is not part of the graph.
 
   // What fusion rules ask.
-  const Step* maker(ValueId id) const;                                       // null for leaves
-  bool made_by(ValueId id, const char* op) const;                            // by a living step of that op
+  const Step* maker(ValueId id) const;             // null for leaves
+  bool made_by(ValueId id, const char* op) const;  // by a living step of that op
+  bool on_device() const { return device.kind != Device::Kind::cpu; }
   std::vector<StepId> readers(ValueId id) const;                             // living steps, each once, in order
   bool read_only_by(ValueId id, std::initializer_list<StepId> steps) const;  // and not wanted by the user
   ValueId through_reshape(ValueId id) const;                                 // what it is a reshape of, or itself

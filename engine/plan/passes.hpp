@@ -19,10 +19,12 @@ struct Fusion {
   std::string name = {};                           // "conv2d + bias + relu"
   std::string wants = {};                          // "a max pool behind a ReLU, ..."
   std::function<bool(Graph&, StepId)> apply = {};  // absent: the rule is switched off
+  std::vector<std::string> makes = {};  // the ops of the steps that it makes: it serves devices for which all of them have kernels
 };
-void fuse(Graph& graph, const std::vector<Fusion>& rules);
+void fuse(Graph& graph, const std::vector<Fusion>& rules, const Catalogue* catalogue);
 
-// 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size.
+// 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size. On a
+// device all run at once, each in the first level behind those that it reads: steps of a level are independent.
 void chunk(Graph& graph, Index chunk_images);
 constexpr int chunk_rule = 2;  // by which it decides; another one sums over images in another order
 

@@ -9,6 +9,10 @@
 
 namespace wengert {
 
+namespace plan {
+class Body;  // body.hpp
+}
+
 struct PlanOptions {
   KernelChoice kernels = {};                // auto; a backend by name switches the fusions off
   std::shared_ptr<Executor> executor = {};  // null: one worker
@@ -16,6 +20,7 @@ struct PlanOptions {
   std::vector<plan::Fusion> fusions = {};   // ops/fusion/ has the built-in ones
   const Op* reorder = nullptr;              // the op that changes layouts; null: every value stays plain
   std::shared_ptr<const plan::Tuning> tuning = {};
+  Device device = {};   // where it runs, and where its parameters have to live; it has to be open (engine/device.hpp)
   Index chunk = 0;      // images in a chunk; 0: as the chunk pass decides
   bool guard = true;    // stop before parameters change where something is not finite
   bool poison = false;  // overwrite dead memory with NaN: for tests
@@ -71,8 +76,7 @@ class Plan {
   std::size_t events_per_run() const;
 
  private:
-  class Body;
-  std::unique_ptr<Body> body_;
+  std::unique_ptr<plan::Body> body_;
 };
 
 }  // namespace wengert

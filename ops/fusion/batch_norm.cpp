@@ -167,7 +167,10 @@ bool fuse_gradient(Graph& graph, StepId s) {
 
 std::vector<Op> batch_norm_fusion_ops() { return {gradient_op()}; }
 std::vector<plan::Fusion> batch_norm_fusions() {
-  return {{"batch_norm gradient", "the dozen steps that the gradient of batch_norm records, its y alone differentiated", fuse_gradient}};
+  return {{"batch_norm gradient",
+           "the dozen steps that the gradient of batch_norm records, its y alone differentiated",
+           fuse_gradient,
+           {"batch_norm_gradient"}}};
 }
 
 }  // namespace wengert

@@ -274,12 +274,21 @@ bool fuse_weight_bias(Graph& graph, StepId s) {
 std::vector<Op> conv_fusion_ops() { return {conv_forward_op(), conv_data_op(), conv_weight_op()}; }
 
 std::vector<plan::Fusion> conv_forward_fusions() {
-  return {{"conv2d + bias + relu + max_pool2d", "a bias, ReLU or max pool behind a conv2d whose result nobody else reads", fuse_forward}};
+  return {{"conv2d + bias + relu + max_pool2d",
+           "a bias, ReLU or max pool behind a conv2d whose result nobody else reads",
+           fuse_forward,
+           {"conv2d_fused"}}};
 }
 
 std::vector<plan::Fusion> conv_gradient_fusions() {
-  return {{"conv2d_weight + bias", "a conv2d_weight and a sum over images and pixels of the same cotangent", fuse_weight_bias},
-          {"conv2d_data + gate", "the gate of a ReLU behind a conv2d_data whose result nobody else reads", fuse_data_gate}};
+  return {{"conv2d_weight + bias",
+           "a conv2d_weight and a sum over images and pixels of the same cotangent",
+           fuse_weight_bias,
+           {"conv2d_weight_bias"}},
+          {"conv2d_data + gate",
+           "the gate of a ReLU behind a conv2d_data whose result nobody else reads",
+           fuse_data_gate,
+           {"conv2d_data_gate"}}};
 }
 
 }  // namespace wengert

@@ -89,7 +89,9 @@ bool fuse_gradient(Graph& graph, StepId s) {
 std::vector<Op> cross_entropy_fusion_ops() { return {cross_entropy_op()}; }
 std::vector<plan::Fusion> cross_entropy_fusions() {
   return {{"softmax_cross_entropy + gradient",
-           "softmax_cross_entropy of i32 classes and its gradient, nothing else reading the probabilities", fuse_gradient}};
+           "softmax_cross_entropy of i32 classes and its gradient, nothing else reading the probabilities",
+           fuse_gradient,
+           {"softmax_cross_entropy_fused"}}};
 }
 
 }  // namespace wengert

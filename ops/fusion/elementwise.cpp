@@ -208,7 +208,7 @@ bool fuse_chain(Graph& graph, StepId s) {
 std::vector<Op> elementwise_fusion_ops() { return {chain_op()}; }
 
 std::vector<plan::Fusion> elementwise_fusions() {
-  return {{"elementwise chain", "two elementwise ops in a row, nothing else reading the value between", fuse_chain}};
+  return {{"elementwise chain", "two elementwise ops in a row, nothing else reading the value between", fuse_chain, {"elementwise_chain"}}};
 }
 
 }  // namespace wengert

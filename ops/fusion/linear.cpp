@@ -9,6 +9,7 @@
 #include <wengert/backends/naive/matmul.hpp>
 #include <wengert/ops/direct_kernels.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
+#include <wengert/ops/fusion/linear.hpp>
 #include <wengert/ops/fusion/rule.hpp>
 #include <wengert/ops/matmul.hpp>
 #include <wengert/ops/optimiser.hpp>
@@ -18,11 +19,6 @@ namespace wengert {
 using namespace fusion;
 
 namespace {
-
-struct LinearAttributes {
-  bool bias = false, relu = false;
-  std::string describe() const { return std::string(bias ? "bias" : "") + (relu ? " relu" : ""); }
-};
 
 // y (rows,out) = x (rows,in) w (out,in)^T
 MatmulGeometry forward_geometry(const Shape& x, const Shape& w) {
@@ -344,12 +340,18 @@ bool fuse_update(Graph& graph, StepId s) {
 std::vector<Op> linear_fusion_ops() { return {linear_op(), linear_data_op(), linear_adam_op()}; }
 
 std::vector<plan::Fusion> linear_fusions() {
-  return {{"linear + bias + relu", "a bias or ReLU behind a matmul x w^T whose result nobody else reads", fuse_forward},
-          {"linear gradient + gate", "the gate of a ReLU behind a matmul y w whose result nobody else reads", fuse_data_gate}};
+  return {{"linear + bias + relu", "a bias or ReLU behind a matmul x w^T whose result nobody else reads", fuse_forward, {"linear_fused"}},
+          {"linear gradient + gate",
+           "the gate of a ReLU behind a matmul y w whose result nobody else reads",
+           fuse_data_gate,
+           {"linear_data_gate"}}};
 }
 
 std::vector<plan::Fusion> linear_update_fusions() {
-  return {{"linear gradient + adam", "adam of a gradient matmul y^T x of at least 16384 elements that nobody else reads", fuse_update}};
+  return {{"linear gradient + adam",
+           "adam of a gradient matmul y^T x of at least 16384 elements that nobody else reads",
+           fuse_update,
+           {"linear_weight_adam"}}};
 }
 
 }  // namespace wengert

@@ -143,7 +143,7 @@ bool fuse_winners(Graph& graph, StepId s) {
 
 std::vector<Op> winners_ops() { return {winners_op()}; }
 std::vector<plan::Fusion> winners_fusions() {
-  return {{"winners", "the gradient of a max pool behind conv2d + ReLU, of f32 images", fuse_winners}};
+  return {{"winners", "the gradient of a max pool behind conv2d + ReLU, of f32 images", fuse_winners, {"winners"}}};
 }
 
 }  // namespace wengert

@@ -72,6 +72,7 @@ void add_bench_predict(CLI::App& bench, int& status) {
   sub->add_option("--threads", a->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });

@@ -32,6 +32,22 @@ struct StepArguments : PlanRequest {
   StepArguments() : PlanRequest{.script = "mnist_cnn", .batch = 64} {}
 };
 
+// Steps as training makes them on a device: on the set that lies there, a group of them given before anybody waits; the mean of each group.
+std::vector<double> seconds_on_device(Trainer& trainer, const Dataset& set, Index warm_up, Index steps) {
+  FitOptions fit;
+  fit.epochs = warm_up + steps;  // never reached
+  fit.steps = std::max<Index>(1, warm_up);
+  trainer.fit(set, fit);
+  constexpr Index group = 20;
+  std::vector<double> seconds;
+  for (fit.steps = std::min(group, steps); steps > 0; steps -= fit.steps) {
+    const auto start = std::chrono::steady_clock::now();
+    const Index made = trainer.fit(set, fit).steps;
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(made));
+  }
+  return seconds;
+}
+
 int run(const StepArguments& a) {
   if (!a.target.empty()) direct::set_target(a.target);
   Script script = read_script(find_script(a.script));
@@ -41,6 +57,7 @@ int run(const StepArguments& a) {
   options.threads = a.threads;
   options.eager = a.eager;
   options.no_fusions = a.no_fusions;
+  options.device = a.device;
   options.tuning = open_tuning(a.tuning, script.name, a.threads);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   const Images set(a.data, script, trainer.model(), Split::train);
@@ -49,7 +66,9 @@ int run(const StepArguments& a) {
   Tensor labels = Tensor::uninitialised({{a.batch}, DType::i32});
   const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // for the FLOPs, which any plan has alike
   std::vector<double> seconds;
-  for (Index step = 0; step < a.warm_up + a.steps; ++step) {
+  const bool on_device = !(a.device == Device{});
+  if (on_device) seconds = seconds_on_device(trainer, open_dataset(a.data, script.data, Split::train), a.warm_up, a.steps);
+  for (Index step = 0; step < a.warm_up + a.steps && !on_device; ++step) {
     set.fill(step, images.mutable_view(), labels.mutable_view().write<std::int32_t>());
     const auto start = std::chrono::steady_clock::now();
     trainer.step(images, labels);
@@ -61,16 +80,18 @@ int run(const StepArguments& a) {
   if (a.json) {
     const nlohmann::json result = {{"ms_per_step", milliseconds * middle},
                                    {"least_ms", milliseconds * least},
-                                   {"share_of_peak", share.part},
+                                   {"share_of_peak", on_device ? nlohmann::json() : nlohmann::json(share.part)},
+                                   {"device", text_of(a.device)},
                                    {"batch", a.batch},
                                    {"threads", a.threads},
                                    {"kernel", a.kernel},
                                    {"steps", a.steps}};
     print_line(json_text(result, -1));
   } else {
-    print_line(fmt::format("{}: {:.2f} ms a step (median of {}; minimum {:.2f}), {:.0f} images/s, {}; batch {}, threads {}, kernel {}",
-                           script.name, milliseconds * middle, a.steps, milliseconds * least, static_cast<double>(a.batch) / middle,
-                           share.text(), a.batch, a.threads == 0 ? "all" : std::to_string(a.threads), a.kernel));
+    const std::string where = on_device ? text_of(a.device) : fmt::format("threads {}", a.threads == 0 ? "all" : std::to_string(a.threads));
+    print_line(fmt::format("{}: {:.{}f} ms a step (median of {}; minimum {:.{}f}), {:.0f} images/s{}; batch {}, {}, kernel {}", script.name,
+                           milliseconds * middle, on_device ? 4 : 2, seconds.size(), milliseconds * least, on_device ? 4 : 2,
+                           static_cast<double>(a.batch) / middle, on_device ? "" : ", " + share.text(), a.batch, where, a.kernel));
   }
   return success;
 }
@@ -94,6 +115,7 @@ void add_bench_step(CLI::App& bench, int& status) {
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_option("--target", a->target, "Vector instructions of the direct kernels: AVX-512, AVX2, SSE4 or NEON, default the best");
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--json", a->json, "Print JSON");

@@ -26,6 +26,7 @@ struct EvaluateArguments {
   std::string model, script, data, tuning;
   int threads = 0;
   bool json = false, eager = false;
+  Device device;
 };
 
 std::string percent(double fraction) { return std::isnan(fraction) ? "     -" : fmt::format("{:5.2f}%", 100 * fraction); }
@@ -57,7 +58,8 @@ int run(const EvaluateArguments& a) {
   set_threads(a.threads);
   const Script script = script_of(a.model, a.script);
   Context::current().tuning = open_tuning(a.tuning, script.name, a.threads);
-  const Model model = load_model(a.model, script);
+  Model model = load_model(a.model, script);
+  model.to(a.device);
   const Evaluation result = evaluate(model, open_dataset_of(a.model, a.data, script.data, Split::test), a.eager);
   if (!std::isfinite(result.loss)) fail("[evaluate] the network of '" + a.model + "' gives values that are not finite");
   a.json ? print_json(result) : print_table(result);
@@ -75,6 +77,7 @@ void add_evaluate(CLI::App& app, int& status) {
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
+  add_device(*sub, a->device);
   sub->add_flag("--eager", a->eager, "Run op by op, instead of a plan");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });

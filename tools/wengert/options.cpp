@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <wengert/backends/cuda/open.hpp>
 #include <wengert/engine/op.hpp>
 
 namespace wengert::command {
@@ -62,6 +63,17 @@ void add_no_fusion(CLI::App& app, std::vector<std::string>& names) {
                  "Leave this fusion out of the plan, to compare; may be repeated; 'all': every one. `wengert plan` names them")
       ->type_name("NAME")
       ->allow_extra_args(false);
+}
+
+void add_device(CLI::App& app, Device& device) {
+  app.add_option_function<std::string>(
+         "--device",
+         [&device](const std::string& text) {
+           const Device wanted = parse_device(text);
+           device = wanted.kind == Device::Kind::cuda ? cuda_device(wanted.index) : wanted;
+         },
+         "Where to compute: cpu, the default, cuda or cuda:N")
+      ->type_name("DEVICE");
 }
 
 }  // namespace wengert::command

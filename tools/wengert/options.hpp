@@ -27,6 +27,9 @@ std::string kernel_help();
 // --no-fusion NAME, which may be repeated.
 void add_no_fusion(CLI::App& app, std::vector<std::string>& names);
 
+// --device cpu, cuda or cuda:N, opened where it is a CUDA device.
+void add_device(CLI::App& app, Device& device);
+
 constexpr Index most_threads = 1024;
 
 }  // namespace wengert::command

@@ -293,6 +293,7 @@ void add_plan(CLI::App& app, int& status) {
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_option("--tuning", a->tuning, "File of `wengert tune` to choose kernels by");
   sub->add_flag("--inference", a->inference, "The network alone, instead of a training step");
   CLI::Option* dot = sub->add_flag("--dot", a->as_dot, "Print the graph of steps in the DOT language of Graphviz");

@@ -18,11 +18,13 @@ Planned::Planned(const PlanRequest& request)
     : script_(open_script(request.script)),
       kernel_(request.kernel),
       no_fusions_(request.no_fusions),
+      device_(request.device),
       batch_(request.batch > 0 ? request.batch : script_.options.batch),
       executor_(tbb_executor(request.threads)),
       model_(script_.network, script_.input, script_.text),
       update_(script_.optimiser, script_.options.rate_groups) {
   model_.initialise(script_.options.seed);
+  model_.to(device_);
   const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name, request.threads);
   PlanOptions made = options(tuning);
   const auto start = std::chrono::steady_clock::now();
@@ -44,6 +46,7 @@ std::unique_ptr<TrainingStep> Planned::another(std::shared_ptr<const plan::Tunin
 PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
   PlanOptions options = plan_options(KernelChoice::parse(kernel_), executor_, no_fusions_);
   options.tuning = std::move(tuning);
+  options.device = device_;
   return options;
 }
 

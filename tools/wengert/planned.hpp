@@ -16,6 +16,7 @@ struct PlanRequest {
   int threads = 0;         // 0: all
   bool inference = false;  // the network alone, instead of a training step
   std::vector<std::string> no_fusions = {};
+  Device device = {};
 };
 
 class Planned {
@@ -43,6 +44,7 @@ class Planned {
   Script script_;
   std::string kernel_;
   std::vector<std::string> no_fusions_;
+  Device device_;
   Index batch_;
   std::shared_ptr<Executor> executor_;
   Model model_;

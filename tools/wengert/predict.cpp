@@ -29,6 +29,7 @@ struct PredictArguments {
   std::vector<std::string> pictures;
   std::vector<Index> indices;
   bool invert = false, json = false, eager = false;
+  Device device;
 };
 
 struct Subject {
@@ -74,7 +75,8 @@ int run(const PredictArguments& a) {
   if (a.pictures.empty() && a.indices.empty()) fail("[predict] wanted pictures, or --index of the test set");
   const Script script = script_of(a.model, a.script);
   const bool digits = script.data.empty();  // MNIST's
-  const Model model = load_model(a.model, script);
+  Model model = load_model(a.model, script);
+  model.to(a.device);
   std::vector<Subject> subjects;
   for (const std::string& picture : a.pictures) subjects.push_back(from_picture(picture, model.image(), a.invert, digits));
   if (!a.indices.empty()) {
@@ -89,7 +91,7 @@ int run(const PredictArguments& a) {
   std::optional<Predictor> predictor;
   if (!a.eager) predictor.emplace(model, 1);
   const auto logits_of = [&](const Tensor& image) {
-    if (!predictor) return model(image);
+    if (!predictor) return model(image.to(a.device)).to({});
     predictor->set_images(image);
     return Tensor::copy(predictor->run().read<float>(), Shape{1, model.classes()});
   };
@@ -128,6 +130,7 @@ void add_predict(CLI::App& app, int& status) {
   sub->add_option("--script", a->script, "The model's script, where its file carries none");
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_flag("--invert", a->invert, "Turn the choice of dark on light round");
+  add_device(*sub, a->device);
   sub->add_flag("--eager", a->eager, "Run op by op, instead of a plan");
   sub->add_flag("--json", a->json, "Print JSON");
   sub->callback([a, &status] { status = run(*a); });

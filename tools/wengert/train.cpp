@@ -42,6 +42,7 @@ struct TrainArguments {
   int threads = 0;
   bool serial = false, json = false, quiet = false, keep_best = false, eager = false;
   std::vector<std::string> no_fusions;
+  Device device;
   const CLI::App* given = nullptr;
 
   bool has(const char* option) const { return given->count(option) > 0; }
@@ -92,6 +93,7 @@ void take_arguments(const TrainArguments& a, Script& script) {
   script.fit.steps = a.steps;
   script.fit.keep_best = script.fit.keep_best || a.keep_best;
   script.options.threads = a.serial ? 1 : a.threads;
+  script.options.device = a.device;
 }
 
 // Over another number of epochs a schedule that spans the run has other rates from here on.
@@ -123,6 +125,8 @@ void say(const std::string& text, std::FILE* file = stdout) {
   std::fflush(file);
 }
 
+constexpr Index shown_batches = 20;  // from one picture of the progress to the next
+
 // The bar of the running epoch, on a terminal that can draw it only.
 class Progress {
  public:
@@ -130,7 +134,7 @@ class Progress {
 
   void show(const BatchReport& r) {
     if (first_ < 0) first_ = r.batch;
-    if (!shown_ || (r.batch % 20 != 0 && r.batch + 1 != r.batches)) return;
+    if (!shown_ || ((r.batch + 1) % shown_batches != 0 && r.batch + 1 != r.batches)) return;
     constexpr Index width = 24;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     const auto done = static_cast<double>(r.batch - first_ + 1);
@@ -231,6 +235,7 @@ int run(const TrainArguments& a) {
   }
   Progress progress(lines, script.options.batch);
   FitCallbacks callbacks;
+  if (!(a.device == Device{})) callbacks.every = shown_batches;
   callbacks.batch = [&](const BatchReport& report) {
     progress.show(report);
     return !interrupted;
@@ -282,6 +287,7 @@ void add_train(CLI::App& app, int& status) {
   sub->add_flag("--eager", a->eager, "Run each op as it is recorded, instead of a plan");
   sub->add_option("--kernel", a->kernel, kernel_help());
   add_no_fusion(*sub, a->no_fusions);
+  add_device(*sub, a->device);
   sub->add_flag("--serial", a->serial, "One worker");
   sub->add_option("--examples", a->examples, "The first N images only")->check(whole_number(0));
   sub->add_option("--validation", a->validation, "Hold out the last N images to choose by")->check(whole_number(0));

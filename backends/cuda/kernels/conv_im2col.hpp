@@ -204,10 +204,10 @@ inline void conv_im2col_weight(Queue& queue, const ConvGeometry& g, Index images
   }
 }
 
-inline ConvRung conv_im2col_rung() {
-  return {{refuse_conv_im2col, conv_im2col_bytes, conv_im2col},
-          {refuse_conv_im2col, conv_im2col_bytes, conv_im2col_data},
-          {refuse_conv_im2col, conv_im2col_weight_bytes, conv_im2col_weight}};
+inline void add_conv_im2col(ConvFunctions& f) {
+  f.im2col = {{refuse_conv_im2col, conv_im2col_bytes, conv_im2col},
+              {refuse_conv_im2col, conv_im2col_bytes, conv_im2col_data},
+              {refuse_conv_im2col, conv_im2col_weight_bytes, conv_im2col_weight}};
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

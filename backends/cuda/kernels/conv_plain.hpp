@@ -141,10 +141,10 @@ inline void conv_plain_weight(Queue& queue, const ConvGeometry& g, Index images,
          ConvPlainWeight{conv_sizes(g, images), {x, count.x}, {y, count.y}, {w, count.w}});
 }
 
-inline ConvRung conv_plain_rung() {
-  return {{refuse_conv_sizes, no_workspace, conv_plain},
-          {refuse_conv_sizes, no_workspace, conv_plain_data},
-          {refuse_conv_sizes, no_workspace, conv_plain_weight}};
+inline void add_conv_plain(ConvFunctions& f) {
+  f.plain = {{refuse_conv_sizes, no_workspace, conv_plain},
+             {refuse_conv_sizes, no_workspace, conv_plain_data},
+             {refuse_conv_sizes, no_workspace, conv_plain_weight}};
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

@@ -3,6 +3,7 @@
 // steps of one pixel a thread reads each input of a row once and slides over it.
 #pragma once
 
+#include <wengert/backends/cuda/kernels/planes.hpp>
 #include <wengert/backends/cuda/kernels/staging.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {

@@ -57,26 +57,6 @@ inline void conv_tiled(Queue& queue, const ConvGeometry& g, Index images, const 
   conv_fused(queue, g, images, x, w, {}, y);
 }
 
-inline void conv_fused_pool(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const float* x, const float* w,
-                            const ConvEpilogue& epilogue, float* y, std::int32_t* positions) {
-  want(queue, refuse_conv_pool(g, pool, images));
-  const ConvElements count(g, images);
-  const Index pooled = images * g.filters * pool.out_height * pool.out_width;
-  if (pooled == 0) return;
-  const ConvPass pass = pooled_pass(g, pool, images);
-  const ConvMaxPool finish{{y, pooled},
-                           {positions, pooled},
-                           {epilogue.bias, g.filters},
-                           epilogue.relu,
-                           static_cast<int>(pool.window_height),
-                           static_cast<int>(pool.window_width),
-                           static_cast<int>(pool.out_height),
-                           static_cast<int>(pool.out_width)};
-  std::string refusal;
-  const ConvTiling tiling = tile_conv(pass, 2, 4, refusal);
-  launch_conv<2, 4>(queue, "conv_pool", pass, tiling, Planes{{x, count.x}, pass.vertical.in, pass.horizontal.in}, {w, count.w}, finish);
-}
-
 // A launch for each of the pixels of x that meet other taps.
 template <int least_filters, class Source>
 void store_conv_data(Queue& queue, const char* kernel, const ConvGeometry& g, Index images, const Source& y, const float* w,
@@ -101,24 +81,11 @@ inline void conv_tiled_data(Queue& queue, const ConvGeometry& g, Index images, c
   conv_data_gate(queue, g, images, y, w, nullptr, x);
 }
 
-inline PlanesBehindPool planes_behind_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images, const ConvCotangent& y) {
-  const ConvSizes s = conv_sizes(g, images);
-  const Index pooled = images * g.filters * pool.out_height * pool.out_width;
-  return {{y.c, pooled},
-          {y.positions, pooled},
-          {y.gate, pooled},
-          s.out_height,
-          s.out_width,
-          static_cast<int>(pool.out_height),
-          static_cast<int>(pool.out_width),
-          static_cast<int>(pool.window_height),
-          static_cast<int>(pool.window_width)};
-}
-
-inline void conv_data_behind_pool(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const ConvCotangent& y,
-                                  const float* w, const float* gate, float* x) {
-  want(queue, refuse_conv_behind_pool(g, pool, images));
-  store_conv_data<4>(queue, "conv_data_behind_pool", g, images, planes_behind_pool(g, pool, images, y), w, gate, x);
+inline void add_conv_tiled(ConvFunctions& f) {
+  f.tiled.forward = {refuse_conv_tiled, no_workspace, conv_tiled};
+  f.tiled.data = {refuse_conv_tiled_data, no_workspace, conv_tiled_data};
+  f.fused.forward = conv_fused;
+  f.fused.data_gate = conv_data_gate;
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

@@ -5,7 +5,6 @@
 
 #include <wengert/backends/cuda/conv.hpp>
 #include <wengert/backends/cuda/kernels/conv_tile.hpp>
-#include <wengert/backends/cuda/kernels/conv_tiled.hpp>
 #include <wengert/backends/cuda/kernels/sum_parts.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -233,6 +232,12 @@ inline void conv_weight_behind_pool(Queue& queue, const ConvGeometry& g, const P
                                     const ConvCotangent& y, float* w, float* sums, void* workspace) {
   want(queue, refuse_conv_behind_pool(g, pool, images));
   launch_conv_weight(queue, "conv_weight_behind_pool", g, images, x, planes_behind_pool(g, pool, images, y), w, sums, workspace);
+}
+
+inline void add_conv_weight(ConvFunctions& f) {
+  f.tiled.weight = {refuse_conv_tiled_weight, conv_weight_bytes, conv_tiled_weight};
+  f.fused.weight_bias = conv_weight_bias;
+  f.behind_pool.weight = conv_weight_behind_pool;
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

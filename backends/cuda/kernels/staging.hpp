@@ -5,31 +5,6 @@
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
-// Planes as they lie in memory.
-struct Planes {
-  Global<const float> data;
-  int height, width;
-
-  WENGERT_DEVICE float load(int plane, int row, int column) const { return data.load((plane * height + row) * width + column); }
-};
-
-// The cotangent of what stands before a max pool and a ReLU: that of each window at its maximum, where that is positive; else zero. The windows
-// are the stride of the pool.
-struct PlanesBehindPool {
-  Global<const float> c;
-  Global<const std::int32_t> positions;
-  Global<const float> gate;
-  int height, width;
-  int pooled_height, pooled_width, window_height, window_width;
-
-  WENGERT_DEVICE float load(int plane, int row, int column) const {
-    const int pooled_row = row / window_height, pooled_column = column / window_width;
-    if (pooled_row >= pooled_height || pooled_column >= pooled_width) return 0.0f;
-    const int i = (plane * pooled_height + pooled_row) * pooled_width + pooled_column;
-    return positions.load(i) == row * width + column && !(gate.load(i) <= 0.0f) ? c.load(i) : 0.0f;
-  }
-};
-
 // The window that starts at (top, left), which may be negative, of channels first_plane + i, i < channels, and of those of further images,
 // image_planes on. Beyond channels and images zeros are stored, too.
 struct Window {
@@ -38,6 +13,7 @@ struct Window {
   int top, left;
 };
 
+// Source: Planes or what looks like them (planes.hpp).
 template <class Source>
 WENGERT_DEVICE void stage(const Thread& thread, const Shared<float>& to, const Staging& s, const Source& from, const Window& window) {
   constexpr int at_once = 4;  // loads in flight

@@ -231,7 +231,7 @@ def accuracy(predict, data, size=1000):
 
 def trained(make, network, folder):
     """The answer to a request `train`. make(network, weights, settings) gives step(images, labels) -> loss, whose k-th call learns at the k-th
-    of settings["rates"], and predict(images) -> logits."""
+    of settings["rates"], predict(images) -> logits, and fit(images, labels) -> mean loss, as many steps on successive batches; or None."""
     import numpy
     folder = pathlib.Path(folder)
     settings = json.loads((folder / "settings.json").read_text())
@@ -239,25 +239,30 @@ def trained(make, network, folder):
     orders = numpy.fromfile(folder / "order.i32", "<i4").reshape(-1, examples)
     _, stored = read_safetensors(folder / "initial.safetensors")
     weights = {name: numpy.frombuffer(values, "<f4").reshape(shape).copy() for name, (shape, values) in stored.items()}
-    step, predict = make(network, weights, settings)
+    step, predict, fit = make(network, weights, settings)
     data, test = Data(network), Data(network, split="t10k")
 
-    batches = math.ceil(examples / batch)
-    losses, seconds, answer = [], [], {"epoch_loss": [], "epoch_accuracy": [], "epoch_seconds": []}
-    for number in range(len(settings["rates"][:settings["steps"]])):
-        epoch, at = divmod(number, batches)
-        positions = orders[epoch][at * batch:(at + 1) * batch]
-        start = time.perf_counter()
-        losses.append(float(step(data.images[positions], data.labels[positions])))
-        seconds.append(time.perf_counter() - start)
-        if at + 1 == batches:
-            sums = [batch * loss for loss in losses[-batches:-1]] + [len(positions) * losses[-1]]
-            answer["epoch_loss"].append(sum(sums) / examples)
-            answer["epoch_accuracy"].append(accuracy(predict, test))
-            answer["epoch_seconds"].append(sum(seconds[-batches:]))
-    for key, values in (("losses", losses[:10]), ("epoch_loss", answer["epoch_loss"])):
+    batches, steps = math.ceil(examples / batch), len(settings["rates"][:settings["steps"]])
+    answer = {"losses": [], "epoch_loss": [], "epoch_accuracy": [], "epoch_seconds": []}
+    told = 10  # first steps whose losses are told
+    for first in range(0, steps, batches):
+        order, last = orders[first // batches], min(batches, steps - first)
+        at, loss, start = 0, 0.0, time.perf_counter()
+        while at < last:
+            end = at + 1 if fit is None or first + at < told else last
+            positions = order[at * batch:end * batch]
+            mean = float((step if end == at + 1 else fit)(data.images[positions], data.labels[positions]))
+            if first + at < told:
+                answer["losses"].append(mean)
+            loss, at = loss + mean * len(positions), end
+        if last < batches:
+            break
+        answer["epoch_seconds"].append(time.perf_counter() - start)
+        answer["epoch_loss"].append(loss / examples)
+        answer["epoch_accuracy"].append(accuracy(predict, test))
+    for key, values in (("losses", answer["losses"]), ("epoch_loss", answer["epoch_loss"])):
         answer[key] = [value if math.isfinite(value) else None for value in values]
-    return {**answer, "seconds": sum(seconds)}
+    return {**answer, "seconds": sum(answer["epoch_seconds"])}
 
 
 def serve(about, makers):
@@ -282,7 +287,7 @@ def serve(about, makers):
         key = kind, network, int(batch)
         if key not in runs:
             runs[key] = makers[kind](network, int(batch), data[network])
-        times, loss = timed(runs[key], int(steps))
+        times, loss = runs[key].many(int(steps)) if hasattr(runs[key], "many") else timed(runs[key], int(steps))
         message = {"ms": times}
         if kind == "step":
             message["loss"] = float(loss)

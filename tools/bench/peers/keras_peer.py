@@ -74,7 +74,10 @@ def make_train(network, weights, settings):
     def predict(x):
         return model.predict_on_batch(x.transpose(0, 2, 3, 1))
 
-    return step, predict
+    def fit(x, y):
+        return model.fit(x.transpose(0, 2, 3, 1), y, batch_size=settings["batch"], epochs=1, shuffle=False, verbose=0).history["loss"][0]
+
+    return step, predict, fit
 
 
 common.serve({"peer": "Keras", "version": f"{keras.__version__} on TensorFlow {tf.__version__}", "mode": "train_on_batch", "threads": options.threads,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <wengert/backends/cuda/open.hpp>
 #include <wengert/models/mnist_cnn.hpp>
 
 #include "peer.hpp"
@@ -37,6 +38,13 @@ TrainerOptions options_of(const Rung& implementation, Index batch, int threads, 
   options.kernel = implementation.kernel;
   if (implementation.eager) options.kernel += ",auto";
   options.eager = implementation.eager;
+  return options;
+}
+
+TrainerOptions cuda_options(Index batch, std::uint64_t seed) {
+  TrainerOptions options;
+  options.batch = batch, options.seed = seed;
+  options.device = cuda_device(0);
   return options;
 }
 

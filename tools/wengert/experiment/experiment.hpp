@@ -26,6 +26,8 @@ struct Measurement {
   std::string experiment, key, label;
   double seconds = 0;  // about what it will take, for the time left
   std::function<Json()> run;
+  // What earlier results tell about it, or null: then it need not be made.
+  std::function<Json(const Results&)> known = {};
   std::vector<std::string> peers = {};  // of those that are there, the ones it asks: without them a result is not the wanted one
 };
 
@@ -50,6 +52,9 @@ struct Rung {
 inline constexpr Rung rungs[] = {
     {"naive", "naive", true}, {"matrix", "matrix", true}, {"im2col", "im2col", true}, {"direct", "direct", true}, {"plan", "auto", false}};
 TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed);
+
+// The report's sixth implementation: the plan on a CUDA device. Throws Error where there is none.
+TrainerOptions cuda_options(Index batch, std::uint64_t seed);
 
 // Images first, first + 1, ... of a set, so many.
 Dataset::Batch images_from(const Dataset& set, Index first, Index count);

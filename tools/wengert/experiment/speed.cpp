@@ -57,7 +57,14 @@ std::vector<Contender> contenders_of(const ExperimentSettings& settings, Index b
                                              batch, steps);
     found.push_back({implementation.name, {}, {}, [run] { return (*run)(); }});
   }
-  found.push_back({"CUDA", no_device});
+  Contender cuda{"CUDA"};
+  try {
+    const auto run = std::make_shared<Steps>(trainer_like(warm, cuda_options(batch, settings.seed)), *settings.train, batch, 10);
+    cuda.round = [run] { return (*run)(); };
+  } catch (const Error&) {
+    cuda.note = no_device;
+  }
+  found.push_back(std::move(cuda));
   for (const std::string& name : settings.peers) {
     Contender peer{peer_title(name)};
     try {
@@ -116,8 +123,12 @@ std::vector<Measurement> speed_measurements(const ExperimentSettings& settings) 
   for (const Index batch : batches)
     for (const int threads : settings.threads) {
       const double seconds = settings.quick ? 5 : 20 + 15 * static_cast<double>(settings.peers.size());
-      list.push_back({"speed", fmt::format("speed/{}/{}", batch, threads), fmt::format("speed: batch {}, threads {}", batch, threads),
-                      seconds, [settings, batch, threads] { return measure(settings, batch, threads); },
+      list.push_back({"speed",
+                      fmt::format("speed/{}/{}", batch, threads),
+                      fmt::format("speed: batch {}, threads {}", batch, threads),
+                      seconds,
+                      [settings, batch, threads] { return measure(settings, batch, threads); },
+                      {},
                       present_of(settings.peers, settings)});
     }
   return list;

@@ -118,6 +118,10 @@ std::vector<Measurement> over(const std::string& experiment, const ExperimentSet
 
 double epoch_seconds(Index batch) { return 1.0 + 10.0 / static_cast<double>(batch); }  // about what a planned one takes, for the time left
 
+std::string accuracy_key(const std::string& name, Index batch, std::uint64_t seed) {
+  return fmt::format("accuracy/{}/{}/{}", name, batch, seed);
+}
+
 std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
   std::vector<Measurement> list;
   for (const Index batch : settings.quick ? std::vector<Index>{64} : std::vector<Index>{64, 32}) {
@@ -149,18 +153,36 @@ std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
                         }});
       }
     }
-    list.push_back(
-        {"accuracy", fmt::format("accuracy/CUDA/{}", batch), fmt::format("accuracy: CUDA, batch {}", batch), 0, [batch]() -> Json {
-           return {{"implementation", "CUDA"}, {"batch", batch}, {"accuracy", nullptr}, {"note", no_device}};
-         }});
+    for (Index i = 0; i < seeds_of(settings); ++i) {
+      const std::uint64_t seed = settings.seed + static_cast<std::uint64_t>(i);
+      list.push_back({"accuracy", fmt::format("accuracy/CUDA/{}/{}", batch, seed),
+                      fmt::format("accuracy: CUDA, batch {}, seed {}", batch, seed), 0, [settings, batch, seed]() -> Json {
+                        Json row = {{"implementation", "CUDA"}, {"batch", batch}, {"seed", seed}, {"accuracy", nullptr}};
+                        Training training(settings, seed);
+                        try {
+                          training.options = cuda_options(batch, seed);
+                        } catch (const Error&) {
+                          row["note"] = no_device;
+                          return row;
+                        }
+                        training.options.schedule.kind = Schedule::Kind::one_cycle;
+                        const Outcome outcome = run(settings, training);
+                        row["epochs"] = training.fit.epochs;
+                        row["accuracy"] = outcome.accuracy;
+                        row["seconds"] = outcome.seconds;
+                        return row;
+                      }});
+    }
     for (const std::string& name : training_peers(settings)) {
       for (Index i = 0; i < seeds_of(settings); ++i) {
         const std::uint64_t seed = settings.seed + static_cast<std::uint64_t>(i);
         Training training(settings, seed);
         training.options.batch = batch;
         list.push_back(
-            {"accuracy", fmt::format("accuracy/{}/{}/{}", name, batch, seed),
-             fmt::format("accuracy: {}, batch {}, seed {}", name, batch, seed), settings.quick ? 10.0 : 100.0,
+            {"accuracy",
+             accuracy_key(name, batch, seed),
+             fmt::format("accuracy: {}, batch {}, seed {}", name, batch, seed),
+             settings.quick ? 10.0 : 100.0,
              [settings, training, name, batch, seed]() -> Json {
                const Json answer = peer_training(settings, name, training);
                Json row = {{"implementation", peer_title(name)}, {"batch", batch}, {"seed", seed}, {"epochs", training.fit.epochs}};
@@ -168,8 +190,12 @@ std::vector<Measurement> accuracies(const ExperimentSettings& settings) {
                row["seconds"] = answer.contains("seconds") ? answer.at("seconds") : Json();
                row["note"] = answer.value("note", "");
                row["version"] = answer.value("version", "");
+               for (const char* const key : {"epoch_loss", "epoch_accuracy"}) {
+                 if (answer.contains(key)) row[key] = answer.at(key);
+               }
                return row;
              },
+             {},
              present_of({name}, settings)});
       }
     }
@@ -229,29 +255,42 @@ std::vector<Measurement> examples(const ExperimentSettings& settings) {
   });
 }
 
+Json curves_row(const std::string& implementation, std::uint64_t seed, const Json& losses, const Json& accuracies, const Json& seconds,
+                const std::string& note) {
+  return {{"implementation", implementation}, {"seed", seed},       {"loss", losses},
+          {"accuracy", accuracies},           {"seconds", seconds}, {"note", note}};
+}
+
+// Of peers the training is one of accuracy's, so that it is made once.
 std::vector<Measurement> curves(const ExperimentSettings& settings) {
   std::vector<Measurement> list;
-  const Index epochs = settings.quick ? 2 : 10;
-  Training training(settings, settings.seed);
-  training.fit.epochs = epochs;
+  const Training training(settings, settings.seed);
   list.push_back({"curves", fmt::format("curves/wengert/{}", settings.seed), "curves: wengert",
-                  static_cast<double>(epochs) * epoch_seconds(usual_batch), [settings, training]() -> Json {
+                  static_cast<double>(training.fit.epochs) * epoch_seconds(usual_batch), [settings, training]() -> Json {
                     const Outcome outcome = run(settings, training, true);
-                    return {{"implementation", "wengert"},    {"seed", settings.seed},      {"loss", outcome.losses},
-                            {"accuracy", outcome.accuracies}, {"seconds", outcome.seconds}, {"note", ""}};
+                    return curves_row("wengert", settings.seed, outcome.losses, outcome.accuracies, outcome.seconds, "");
                   }});
   for (const std::string& name : training_peers(settings)) {
-    list.push_back({"curves", fmt::format("curves/{}/{}", name, settings.seed), "curves: " + name, settings.quick ? 15.0 : 200.0,
+    Measurement one{"curves",
+                    fmt::format("curves/{}/{}", name, settings.seed),
+                    "curves: " + name,
+                    settings.quick ? 15.0 : 100.0,
                     [settings, training, name]() -> Json {
                       const Json answer = peer_training(settings, name, training);
-                      return {{"implementation", peer_title(name)},
-                              {"seed", settings.seed},
-                              {"loss", answer.value("epoch_loss", Json::array())},
-                              {"accuracy", answer.value("epoch_accuracy", Json::array())},
-                              {"seconds", answer.value("seconds", 0.0)},
-                              {"note", answer.value("note", "")}};
+                      return curves_row(peer_title(name), settings.seed, answer.value("epoch_loss", Json::array()),
+                                        answer.value("epoch_accuracy", Json::array()), answer.value("seconds", Json()),
+                                        answer.value("note", ""));
                     },
-                    present_of({name}, settings)});
+                    [settings, name](const Results& results) -> Json {
+                      for (const Json* row : results.of("accuracy")) {
+                        if (text(*row, "key") == accuracy_key(name, usual_batch, settings.seed) && row->contains("epoch_loss"))
+                          return curves_row(peer_title(name), settings.seed, row->at("epoch_loss"), row->at("epoch_accuracy"),
+                                            row->at("seconds"), text(*row, "note"));
+                      }
+                      return nullptr;
+                    },
+                    present_of({name}, settings)};
+    list.push_back(std::move(one));
   }
   return list;
 }

@@ -1,0 +1,307 @@
+#include <wengert/backends/cuda/emulator/runtime.hpp>
+
+#include <cstddef>
+#include <cstring>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <wengert/backends/cuda/emulator/emulator.hpp>
+#include <wengert/backends/cuda/emulator/memory.hpp>
+#include <wengert/backends/cuda/emulator/product.hpp>
+#include <wengert/backends/cuda/emulator/timeline.hpp>
+#include <wengert/backends/cuda/functions.hpp>
+#include <wengert/engine/error.hpp>
+
+namespace wengert::cuda::emulated {
+namespace {
+
+// What the runtime, its queues and their events share; all of it is used under the mutex, work of the queues included.
+struct Core {
+  explicit Core(const EmulatorOptions& chosen)
+      : options(chosen),
+        who("[cuda:" + std::to_string(chosen.index) + "]"),
+        threads(chosen.order, chosen.seed),
+        lanes(chosen.order, chosen.seed + 1),
+        memory(who, chosen.memory, chosen.hidden),
+        pinned(who + " pinned memory:", Index{1} << 40, false),
+        timeline(who, lanes, chosen.eager) {}
+
+  // Throws Error where these bytes are not the device's.
+  void check(const void* address, Index bytes, const char* call) const {
+    if (bytes < 0) fail(who + " " + call + ": wanted a number of bytes, got " + std::to_string(bytes));
+    if (!options.known_memory || bytes == 0 || memory.live(address, bytes)) return;
+    const Memory::Region* const region = memory.find(reinterpret_cast<std::uintptr_t>(address));
+    const std::string got = region == nullptr  ? "an address that was never allocated"
+                            : region->released ? "memory that was released"
+                                               : "memory that ends before";
+    fail(who + " " + call + ": wanted " + std::to_string(bytes) + " bytes of the device's memory, got " + got);
+  }
+  void check_pinned(const void* address, Index bytes, const char* call) const {
+    if (bytes < 0) fail(who + " " + call + ": wanted a number of bytes, got " + std::to_string(bytes));
+    if (bytes > 0 && !pinned.live(address, bytes)) {
+      fail(who + " " + call + ": wanted " + std::to_string(bytes) + " bytes of pinned memory, got other memory, or some that was released");
+    }
+  }
+
+  const EmulatorOptions options;
+  const std::string who;
+  std::mutex mutex;
+  Schedule threads, lanes;
+  Memory memory, pinned;
+  EmulatorCounts counts;
+  Timeline timeline;
+};
+
+// Inside the core. Work of the queues shows the device's memory, which is hidden at the end.
+class Entry {
+ public:
+  explicit Entry(Core& core) : lock_(core.mutex), memory_(core.memory) {}
+  ~Entry() { memory_.hide(); }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+ private:
+  const std::lock_guard<std::mutex> lock_;
+  Memory& memory_;
+};
+
+void copy_bytes(void* to, const void* from, Index bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
+class EmulatedEvent final : public DeviceEvent {
+ public:
+  EmulatedEvent(std::shared_ptr<Core> core, Mark mark) : core_(std::move(core)), mark_(std::move(mark)) {}
+
+  void wait() override {
+    const Entry entry(*core_);
+    ++core_->counts.waits;
+    core_->timeline.finish(mark_, "an event's wait()");
+  }
+  const Core& core() const { return *core_; }
+  const Mark& mark() const { return mark_; }
+
+ private:
+  std::shared_ptr<Core> core_;
+  Mark mark_;
+};
+
+class EmulatedQueue final : public Queue {
+ public:
+  explicit EmulatedQueue(std::shared_ptr<Core> core) : core_(std::move(core)) {
+    const Entry entry(*core_);
+    lane_ = core_->timeline.make_lane();
+  }
+  ~EmulatedQueue() override {
+    const Entry entry(*core_);
+    core_->timeline.leave(lane_);
+    lane_.reset();
+  }
+  EmulatedQueue(const EmulatedQueue&) = delete;
+  EmulatedQueue& operator=(const EmulatedQueue&) = delete;
+
+  const Functions& functions() const override { return emulated_functions(); }
+
+  void copy(void* to, const void* from, Index bytes) override {
+    const Entry entry(*core_);
+    const auto checked = [core = core_.get(), to, from, bytes] { core->check(to, bytes, "copy"), core->check(from, bytes, "copy"); };
+    checked();
+    const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(to), b = reinterpret_cast<std::uintptr_t>(from);
+    const std::uintptr_t distance = a < b ? b - a : a - b;
+    if (bytes > 0 && distance < static_cast<std::uintptr_t>(bytes)) fail(core_->who + " copy: wanted memory that does not overlap");
+    ++core_->counts.copies;
+    give([checked, to, from, bytes] { checked(), copy_bytes(to, from, bytes); });
+  }
+
+  void fill(void* to, std::uint8_t value, Index bytes) override {
+    const Entry entry(*core_);
+    const auto checked = [core = core_.get(), to, bytes] { core->check(to, bytes, "fill"); };
+    checked();
+    ++core_->counts.fills;
+    give([checked, to, value, bytes] {
+      checked();
+      if (bytes > 0) std::memset(to, value, static_cast<std::size_t>(bytes));
+    });
+  }
+
+  void upload(void* to, const void* from, Index bytes) override {
+    const Entry entry(*core_);
+    const auto checked = [core = core_.get(), to, bytes] { core->check(to, bytes, "upload"); };
+    checked();
+    core_->timeline.refuse_captured(lane_, "upload() of memory that is not pinned");
+    ++core_->counts.uploads;
+    const char* const begin = static_cast<const char*>(from);
+    give([checked, to, kept = std::vector<char>(begin, begin + bytes)] {
+      checked();
+      copy_bytes(to, kept.data(), static_cast<Index>(kept.size()));
+    });
+  }
+
+  void upload_pinned(void* to, const void* from, Index bytes) override {
+    const Entry entry(*core_);
+    const auto checked = [core = core_.get(), to, from, bytes] {
+      core->check(to, bytes, "upload_pinned");
+      core->check_pinned(from, bytes, "upload_pinned");
+    };
+    checked();
+    ++core_->counts.uploads;
+    give([checked, to, from, bytes] { checked(), copy_bytes(to, from, bytes); });
+  }
+
+  void download(void* to, const void* from, Index bytes) override {
+    const Entry entry(*core_);
+    core_->check(from, bytes, "download");
+    core_->timeline.refuse_captured(lane_, "download()");
+    ++core_->counts.downloads;
+    core_->timeline.finish(core_->timeline.mark(lane_), "download()");
+    core_->check(from, bytes, "download");
+    core_->memory.show();
+    copy_bytes(to, from, bytes);
+  }
+
+  void wait() override {
+    const Entry entry(*core_);
+    ++core_->counts.waits;
+    core_->timeline.finish(core_->timeline.mark(lane_), "wait()");
+  }
+
+  std::unique_ptr<DeviceEvent> record() override {
+    const Entry entry(*core_);
+    return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_));
+  }
+
+  void wait_for(const DeviceEvent& event) override {
+    const auto* const own = dynamic_cast<const EmulatedEvent*>(&event);
+    if (own == nullptr || &own->core() != core_.get()) fail(core_->who + " wait_for(): wanted an event of this device");
+    const Entry entry(*core_);
+    core_->timeline.wait_for(lane_, own->mark());
+  }
+
+  void begin_capture() override {
+    const Entry entry(*core_);
+    core_->timeline.begin_capture(lane_);
+  }
+
+  std::unique_ptr<DeviceRecording> end_capture() override {
+    const Entry entry(*core_);
+    return core_->timeline.end_capture(lane_);
+  }
+
+  void replay(const DeviceRecording& recording) override {
+    const Entry entry(*core_);
+    ++core_->counts.replays;
+    core_->timeline.replay(lane_, recording);
+  }
+
+  void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override {
+    const Entry entry(*core_);
+    const ProductExtents extents = check_product(product, *node != '\0' ? core_->who + " " + node : core_->who);
+    const auto checked = [core = core_.get(), extents, a, b, c] {
+      constexpr Index size = sizeof(float);
+      core->check(a, extents.a * size, "gemm, a");
+      core->check(b, extents.b * size, "gemm, b");
+      core->check(c, extents.c * size, "gemm, c");
+    };
+    checked();
+    ++core_->counts.products;
+    give([checked, product, alpha, a, b, beta, c] { checked(), reference_product(product, alpha, a, b, beta, c); });
+  }
+
+  void launch(Launch launch) {
+    const Entry entry(*core_);
+    check_grid(launch);
+    ++core_->counts.launches;
+    give([core = core_.get(), launch = std::move(launch)] {
+      run(launch, core->threads, core->options.known_memory ? &core->memory : nullptr);
+      ++core->counts.kernels[launch.kernel];
+    });
+  }
+
+ private:
+  void give(Work work) {
+    core_->timeline.give(lane_, [memory = &core_->memory, work = std::move(work)] { memory->show(), work(); });
+  }
+
+  std::shared_ptr<Core> core_;
+  LanePointer lane_;
+};
+
+class EmulatedRuntime final : public DeviceRuntime {
+ public:
+  explicit EmulatedRuntime(const EmulatorOptions& options) : core_(std::make_shared<Core>(options)), queue_(core_) {}
+
+  Device device() const override { return {Device::Kind::cuda, core_->options.index}; }
+  std::string describe() const override { return "emulated CUDA device"; }
+
+  void* allocate(Index bytes) override { return allocate_in(core_->memory, bytes, "allocate()"); }
+  void release(void* memory) noexcept override { release_in(core_->memory, memory, "release()"); }
+  void* allocate_pinned(Index bytes) override { return allocate_in(core_->pinned, bytes, "allocate_pinned()"); }
+  void release_pinned(void* memory) noexcept override { release_in(core_->pinned, memory, "release_pinned()"); }
+
+  std::unique_ptr<DeviceQueue> make_queue() override { return std::make_unique<EmulatedQueue>(core_); }
+  DeviceQueue& queue() override { return queue_; }
+
+  Core& core() const { return *core_; }
+
+ private:
+  void* allocate_in(Memory& memory, Index bytes, const char* call) {
+    const Entry entry(*core_);
+    if (core_->timeline.break_captures(call)) fail(core_->who + " " + call + " during a capture");
+    return memory.allocate(bytes);
+  }
+  void release_in(Memory& memory, void* address, const char* call) noexcept {
+    const Entry entry(*core_);
+    const bool capturing = core_->timeline.break_captures(call);
+    if (core_->options.release_waits && !capturing) core_->timeline.finish_all();
+    try {
+      memory.release(address);
+    } catch (...) {
+      core_->timeline.keep(std::current_exception());
+    }
+  }
+
+  std::shared_ptr<Core> core_;
+  EmulatedQueue queue_;
+};
+
+Core& core_of(const DeviceRuntime& runtime) {
+  const auto* const own = dynamic_cast<const EmulatedRuntime*>(&runtime);
+  if (own == nullptr) fail("[emulator] wanted an emulated device, got " + runtime.describe());
+  return own->core();
+}
+
+}  // namespace
+
+std::shared_ptr<DeviceRuntime> emulated_runtime(const EmulatorOptions& options) { return std::make_shared<EmulatedRuntime>(options); }
+
+EmulatorCounts emulator_counts(const DeviceRuntime& runtime) {
+  Core& core = core_of(runtime);
+  const Entry entry(core);
+  EmulatorCounts counts = core.counts;
+  counts.allocations = core.memory.allocations();
+  counts.pinned_allocations = core.pinned.allocations();
+  counts.bytes = core.memory.used();
+  counts.most_bytes = core.memory.most_used();
+  return counts;
+}
+
+void fail_allocation(DeviceRuntime& runtime, Index calls) {
+  Core& core = core_of(runtime);
+  const Entry entry(core);
+  core.memory.fail_at(calls);
+}
+
+void fail_pinned_allocation(DeviceRuntime& runtime, Index calls) {
+  Core& core = core_of(runtime);
+  const Entry entry(core);
+  core.pinned.fail_at(calls);
+}
+
+void launch_on(Queue& queue, const char* kernel, const Grid& grid, std::function<void(Thread&)> body) {
+  auto* const own = dynamic_cast<EmulatedQueue*>(&queue);
+  if (own == nullptr) fail("[" + std::string(kernel) + "] wanted a queue of an emulated device");
+  own->launch({queue.node, kernel, grid, std::move(body)});
+}
+
+}  // namespace wengert::cuda::emulated

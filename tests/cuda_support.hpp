@@ -1,0 +1,50 @@
+// For tests of what runs on an emulated CUDA device: memory with values in it, and the orders that a device may take.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include <wengert/backends/cuda/emulator/runtime.hpp>
+#include <wengert/backends/cuda/queue.hpp>
+
+namespace wengert::testing {
+
+// A device with memory that holds what a test puts there, until its end.
+class EmulatedDevice {
+ public:
+  explicit EmulatedDevice(const cuda::emulated::EmulatorOptions& options = {}) : runtime_(cuda::emulated::emulated_runtime(options)) {}
+
+  DeviceRuntime& runtime() { return *runtime_; }
+  cuda::Queue& queue() { return static_cast<cuda::Queue&>(runtime_->queue()); }
+
+  template <class T>
+  T* allocate(Index count) {
+    return static_cast<T*>(runtime_->allocate(count * static_cast<Index>(sizeof(T))));
+  }
+  template <class T>
+  T* put(const std::vector<T>& values) {
+    T* const memory = allocate<T>(static_cast<Index>(values.size()));
+    queue().upload(memory, values.data(), static_cast<Index>(values.size() * sizeof(T)));
+    return memory;
+  }
+  // Waits for the queue.
+  template <class T>
+  std::vector<T> get(const T* memory, Index count) {
+    std::vector<T> values(static_cast<std::size_t>(count));
+    queue().download(values.data(), memory, count * static_cast<Index>(sizeof(T)));
+    return values;
+  }
+
+ private:
+  std::shared_ptr<DeviceRuntime> runtime_;
+};
+
+inline std::vector<cuda::emulated::EmulatorOptions> emulated_orders() {
+  using cuda::emulated::Order;
+  std::vector<cuda::emulated::EmulatorOptions> all{{.order = Order::forward}, {.order = Order::reverse}};
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) all.push_back({.order = Order::shuffled, .seed = seed});
+  return all;
+}
+
+}  // namespace wengert::testing

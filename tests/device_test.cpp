@@ -1,0 +1,193 @@
+// Values, plans and trainings on a device: the one that tests/main.cpp has opened, emulated on the host or a real one.
+#include <doctest/doctest.h>
+
+#include <wengert/engine/context.hpp>
+#include <wengert/engine/device.hpp>
+#include <wengert/engine/error.hpp>
+#include <wengert/engine/gradients.hpp>
+#include <wengert/models/mnist_cnn.hpp>
+#include <wengert/models/script.hpp>
+#include <wengert/models/trainer.hpp>
+#include <wengert/ops/catalogue.hpp>
+#include <wengert/ops/fusion/fusions.hpp>
+
+#include "scratch_folder.hpp"
+#include "table_case.hpp"
+
+using namespace wengert;
+using namespace wengert::test;
+
+namespace {
+
+constexpr Device cuda{Device::Kind::cuda, 0};
+
+bool close(const Tensor& got, const Tensor& wanted, double bound) {
+  const auto what = differ(got.to({}), wanted.to({}), bound);
+  if (what) MESSAGE(*what);
+  return !what;
+}
+
+Dataset small_set(Index count) { return mnist::train().slice(0, count); }
+
+}  // namespace
+
+TEST_CASE("a tensor goes to a device and comes back; nobody reads it there") {
+  const Tensor here{1.0f, 2.0f, 3.0f};
+  const Tensor there = here.to(cuda);
+  CHECK(there.device() == cuda);
+  CHECK(here.device() == Device{});
+  CHECK(same_bits(there.to({}), here));
+  CHECK(there.reshape({3, 1}).device() == cuda);
+  CHECK(contains(there.text(), "on cuda:0"));
+  CHECK(contains(message_of<Error>([&] { there.item(); }), "one element"));
+  CHECK(contains(message_of<Error>([&] { there.values<float>(); }), "lives on cuda:0"));
+  CHECK(contains(message_of<Error>([&] { there.view(); }), "lives on cuda:0"));
+  CHECK(contains(message_of<Error>([&] { here.to({Device::Kind::cuda, 7}); }), "cuda:7"));
+}
+
+TEST_CASE("an op on values of two devices names them") {
+  Tape tape;
+  const Var x = tape.variable(Tensor{1.0f, 2.0f}.to(cuda), "x"), y = tape.variable(Tensor{1.0f, 2.0f}, "y");
+  const std::string message = message_of<Error>([&] { x + y; });
+  CHECK(contains(message, "'x' on cuda:0 and 'y' on cpu"));
+  CHECK(contains(message, "Tensor::to()"));
+}
+
+TEST_CASE("gradients on a device are the host's") {
+  const auto gradient = [](Device device) {
+    Tape tape;
+    const Var x = tape.variable(random_like({{3, 5}, DType::f32}, "x").to(device), "x");
+    const Var w = tape.variable(random_like({{4, 5}, DType::f32}, "w").to(device), "w");
+    const Var y = sum(tanh(linear(x, w)) * 2.0);
+    auto [dx, dw] = gradients<2>(y, {x, w});
+    auto [ddx] = gradients<1>(sum(dx * dx), {x});
+    return std::vector<Tensor>{dx.value().to({}), dw.value().to({}), ddx.value().to({})};
+  };
+  const std::vector<Tensor> wanted = gradient({}), got = gradient(cuda);
+  for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(close(got[i], wanted[i], 1e-5));
+}
+
+TEST_CASE("an op without a kernel for the device says so") {
+  Tape tape;
+  const Var x = tape.variable(Tensor{1.0, 2.0}.to(cuda), "x");  // f64
+  CHECK(contains(message_of<Error>([&] { relu(x); }), "it has no f64 version"));
+}
+
+TEST_CASE("three planned steps of the report's network are those of the host") {
+  const Dataset set = small_set(4);
+  const Index positions[] = {0, 1, 2, 3};
+  const Dataset::Batch batch = set.gather(positions, 4);
+  const auto losses = [&](Device device, bool eager, std::vector<Tensor>& parameters) {
+    TrainerOptions options;
+    options.batch = 4, options.device = device, options.eager = eager;
+    Trainer trainer(MnistCnn{}, Adam::report(), options);
+    std::vector<double> all;
+    for (int step = 0; step < 3; ++step) all.push_back(trainer.step(batch.images, batch.labels));
+    for (const Parameter& parameter : trainer.model().parameters()) parameters.push_back(parameter.value());
+    return all;
+  };
+  std::vector<Tensor> on_host, on_device, eagerly;
+  const std::vector<double> wanted = losses({}, false, on_host), got = losses(cuda, false, on_device), eager = losses(cuda, true, eagerly);
+  for (std::size_t step = 0; step < wanted.size(); ++step) {
+    CHECK(got[step] == doctest::Approx(wanted[step]).epsilon(1e-4));
+    CHECK(eager[step] == doctest::Approx(wanted[step]).epsilon(1e-4));
+  }
+  for (std::size_t p = 0; p < on_host.size(); ++p) CHECK(close(on_device[p], on_host[p], 1e-3));
+}
+
+TEST_CASE("a training that reads its batches from the set on the device: short last batches, reports, evaluation, saved and resumed") {
+  const Dataset set = small_set(18);
+  const ScratchFolder folder;
+  const auto trained = [&](Device device, Index every, Index steps, std::vector<double>& losses) {
+    TrainerOptions options;
+    options.batch = 8, options.device = device;
+    Trainer trainer(MnistCnn{}, Adam::report(), options);
+    FitOptions fit;
+    fit.epochs = 2, fit.steps = steps;
+    FitCallbacks callbacks;
+    callbacks.every = every;
+    callbacks.batch = [&](const BatchReport& report) {
+      losses.push_back(report.loss);
+      return true;
+    };
+    const History history = trainer.fit(set, fit, callbacks);
+    trainer.save(folder / "model.safetensors");
+    return history.epochs;
+  };
+  std::vector<double> wanted, got, few;
+  const auto host = trained({}, 1, 0, wanted), device = trained(cuda, 1, 0, got), seldom = trained(cuda, 2, 0, few);
+  REQUIRE(got.size() == 6);
+  CHECK(few.size() == 4);
+  for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(1e-3));
+  for (std::size_t e = 0; e < 2; ++e) {
+    CHECK(device[e].loss == doctest::Approx(host[e].loss).epsilon(1e-3));
+    CHECK(seldom[e].loss == doctest::Approx(device[e].loss).epsilon(1e-6));
+    CHECK(device[e].accuracy == doctest::Approx(host[e].accuracy));
+  }
+  // Stopped after four steps and resumed it ends with the same bits.
+  const std::string whole = slurp(folder / "model.safetensors");
+  std::vector<double> first;
+  trained(cuda, 2, 4, first);
+  TrainerOptions options;
+  options.batch = 8, options.device = cuda;
+  Trainer again(MnistCnn{}, Adam::report(), options);
+  again.resume(folder / "model.safetensors");
+  FitOptions fit;
+  fit.epochs = 2;
+  again.fit(set, fit);
+  again.save(folder / "again.safetensors");
+  CHECK(slurp(folder / "again.safetensors") == whole);
+  const Evaluation there = again.evaluate(set);
+  again.model().to({});
+  const Evaluation here = evaluate(again.model(), set);
+  CHECK(there.accuracy == here.accuracy);
+  CHECK(there.loss == doctest::Approx(here.loss).epsilon(1e-4));
+}
+
+TEST_CASE("a value that is not finite stops a training on a device before parameters change, and is named") {
+  Dataset set = small_set(24);
+  TrainerOptions options;
+  options.batch = 8, options.device = cuda;
+  Trainer trainer(MnistCnn{}, Adam::report(), options);
+  FitOptions fit;
+  fit.epochs = 1, fit.steps = 1;
+  trainer.fit(set, fit);
+  Parameter weight = trainer.model().parameter("fc2.weight");
+  Tensor broken = weight.value().cast(DType::f32);
+  broken.mutable_view().write<float>()[3] = std::numeric_limits<float>::infinity();
+  weight.set_value(broken);
+  const Tensor before = trainer.model().parameter("conv1.weight").value();
+  fit.steps = 0;
+  const std::string message = message_of<Error>([&] { trainer.fit(set, fit); });
+  CHECK(contains(message, "epoch 1, batch 2 of 3"));
+  CHECK(contains(message, "fc2"));
+  CHECK(same_bits(trainer.model().parameter("conv1.weight").value(), before));
+  CHECK(trainer.steps() == 1);
+}
+
+TEST_CASE("a plan wants its parameters on its device") {
+  TrainerOptions options;
+  options.device = cuda, options.batch = 4;
+  Trainer trainer(MnistCnn{}, Adam::report(), options);
+  trainer.model().parameter("conv1.weight").to({});
+  const Dataset set = small_set(4);
+  CHECK(
+      contains(message_of<Error>([&] { trainer.fit(set, {.epochs = 1}); }), "wanted parameter 'conv1.weight' on cuda:0, it lives on cpu"));
+}
+
+TEST_CASE("every script's network trains on a device as on the host") {
+  for (const char* const name : {"mnist_cnn", "lenet5", "mlp", "resnet"}) {
+    CAPTURE(name);
+    const auto loss_of = [&](Device device) {
+      Script script = read_script(share_folder() / "scripts" / (std::string(name) + ".toml"));
+      script.options.batch = 2, script.options.device = device;
+      Trainer trainer(script.network, script.optimiser, script.options, script.input);
+      const Index positions[] = {0, 1};
+      const Dataset::Batch batch = small_set(2).gather(positions, 2);
+      double loss = 0;
+      for (int step = 0; step < 2; ++step) loss = trainer.step(batch.images, batch.labels);
+      return loss;
+    };
+    CHECK(loss_of(cuda) == doctest::Approx(loss_of({})).epsilon(1e-3));
+  }
+}
