@@ -184,23 +184,26 @@ TEST_CASE("copies, fills and their limits") {
   CHECK(contains(message_of([&] { queue.copy(y, x, size); }), "got memory that was released"));
 }
 
-TEST_CASE("memory that is released before its work is done") {
-  EmulatedDevice patient;
-  float* const x = patient.put(std::vector<float>{1});
-  increment(patient.queue(), x, 1);
-  patient.runtime().release(x);  // waits
-  patient.queue().wait();
-  CHECK(emulator_counts(patient.runtime()).kernels.at("increment") == 1);
+TEST_CASE("released memory is gone behind the work of before") {
+  EmulatedDevice device({.memory = 8});
+  DeviceRuntime& runtime = device.runtime();
+  float *const x = device.put(std::vector<float>{1}), *const y = device.put(std::vector<float>{1});
+  device.queue().wait();
+  increment(device.queue(), x, 1);
+  runtime.release(x);
+  CHECK(emulator_counts(runtime).bytes == 8);
+  CHECK(contains(message_of([&] { device.queue().fill(x, 0, size); }), "got memory that was released"));
+  increment(device.queue(), x, 1);  // too late
+  CHECK(contains(message_of([&] { device.queue().wait(); }), "[increment] block 0, thread 0, "));
+  CHECK(emulator_counts(runtime).kernels.at("increment") == 1);
+  CHECK(emulator_counts(runtime).bytes == 4);
 
-  EmulatedDevice strict({.release_waits = false});
-  float* const y = strict.put(std::vector<float>{1});
-  strict.queue().wait();
-  increment(strict.queue(), y, 1);
-  strict.runtime().release(y);
-  CHECK(contains(message_of([&] { strict.queue().wait(); }), "[increment] block 0, thread 0, "));
-  strict.queue().wait();
-  strict.runtime().release(y);
-  CHECK(contains(message_of([&] { strict.queue().wait(); }), "released twice"));
+  increment(device.queue(), y, 1);
+  runtime.release(y);
+  CHECK(runtime.allocate(8) != nullptr);  // waits for the work first
+  CHECK(emulator_counts(runtime).kernels.at("increment") == 2);
+  runtime.release(y);
+  CHECK(contains(message_of([&] { device.queue().wait(); }), "released twice"));
 }
 
 TEST_CASE("a Fault is thrown by who waits, what is left is dropped, and the device goes on") {
@@ -214,51 +217,56 @@ TEST_CASE("a Fault is thrown by who waits, what is left is dropped, and the devi
   CHECK(device.get(x, 1).front() == 3);
 }
 
+float value_of(DeviceQueue& queue, const float* x) {
+  float value = 0;
+  queue.download(&value, x, size);
+  return value;
+}
+
 TEST_CASE("capture and replay") {
   for (const EmulatorOptions& options : emulated_orders()) {
     EmulatedDevice device(options);
-    float *const x = device.put(std::vector<float>{1}), *const y = device.put(std::vector<float>{100}),
-                 *const z = device.allocate<float>(1);
+    float *const x = device.put(std::vector<float>{1}), *const y = device.put(std::vector<float>{100});
+    float* const z = device.allocate<float>(1);
     device.queue().wait();
-    const auto other = device.runtime().make_queue();
-    device.queue().begin_capture();
-    increment(device.queue(), x, 1);
-    other->wait_for(*device.queue().record());
-    other->copy(y, x, size);
-    increment(*other, y, 10);
-    twice(device.queue(), x);  // beside the copy if the copy's event were not waited for
-    device.queue().wait_for(*other->record());
-    device.queue().gemm({.rows = 1, .inner = 1, .columns = 1, .a_pitch = 1, .b_pitch = 1, .c_pitch = 1}, 1, y, y, 0, z);
-    const auto recording = device.queue().end_capture();
-    CHECK(device.get(x, 1).front() == 1);
-    CHECK(device.get(y, 1).front() == 100);
-    const auto replay = [&] { device.queue().replay(*recording); };
-    replay();
-    const float first = device.get(y, 1).front();
-    CHECK((first == 12 || first == 14));  // the race that is left on purpose
-    CHECK(device.get(x, 1).front() == 4);
-    CHECK(device.get(z, 1).front() == first * first);
-    replay();
-    replay();
-    CHECK(device.get(x, 1).front() == 22);
+    const auto first = device.runtime().make_queue(), second = device.runtime().make_queue();
+    first->begin_capture();
+    increment(*first, x, 1);
+    second->wait_for(*first->record());
+    second->copy(y, x, size);
+    increment(*second, y, 10);
+    first->wait_for(*second->record());
+    twice(*first, x);
+    static_cast<Queue&>(*first).gemm({.rows = 1, .inner = 1, .columns = 1, .a_pitch = 1, .b_pitch = 1, .c_pitch = 1}, 1, x, y, 0, z);
+    const auto recording = first->end_capture();
+    CHECK(value_of(*first, x) == 1);
+    CHECK(value_of(*second, y) == 100);
+    first->replay(*recording);
+    CHECK(value_of(*first, x) == 4);
+    CHECK(value_of(*first, y) == 12);
+    CHECK(value_of(*first, z) == 48);
+    first->replay(*recording);
+    second->replay(*recording);  // not beside the other
+    CHECK(value_of(*second, x) == 22);
     CHECK(emulator_counts(device.runtime()).replays == 3);
+    CHECK(emulator_counts(device.runtime()).kernels.at("twice") == 3);
   }
 }
 
-TEST_CASE("a branch of a recording runs in any order") {
+TEST_CASE("branches of a recording run in any order") {
   std::vector<float> found;
   for (const EmulatorOptions& options : emulated_orders()) {
     EmulatedDevice device(options);
     float* const x = device.put(std::vector<float>{1});
-    const auto other = device.runtime().make_queue();
-    device.queue().begin_capture();
-    other->wait_for(*device.queue().record());
-    twice(*other, x);
-    increment(device.queue(), x, 1);
-    device.queue().wait_for(*other->record());
-    const auto recording = device.queue().end_capture();
-    device.queue().replay(*recording);
-    found.push_back(device.get(x, 1).front());
+    device.queue().wait();
+    const auto first = device.runtime().make_queue(), second = device.runtime().make_queue();
+    first->begin_capture();
+    second->wait_for(*first->record());
+    twice(*second, x);
+    increment(*first, x, 1);
+    first->wait_for(*second->record());
+    first->replay(*first->end_capture());
+    found.push_back(value_of(*first, x));
   }
   CHECK(std::find(found.begin(), found.end(), 3.0f) != found.end());
   CHECK(std::find(found.begin(), found.end(), 4.0f) != found.end());
@@ -266,53 +274,56 @@ TEST_CASE("a branch of a recording runs in any order") {
 
 TEST_CASE("what breaks a capture") {
   EmulatedDevice device;
-  Queue& queue = device.queue();
+  DeviceRuntime& runtime = device.runtime();
   float* const x = device.put(std::vector<float>{1});
-  const auto other = device.runtime().make_queue();
-  const auto earlier = queue.record();
+  device.queue().wait();
+  const auto queue = runtime.make_queue(), other = runtime.make_queue();
+  const auto earlier = queue->record();
   float host = 0;
   const auto broken_by = [&](auto&& call) {
-    queue.begin_capture();
-    increment(queue, x, 1);
-    const std::string said = message_of(call), after = message_of([&] { increment(queue, x, 1); }),
-                      at_end = message_of([&] { queue.end_capture(); });
+    queue->begin_capture();
+    increment(*queue, x, 1);
+    const std::string said = message_of(call), after = message_of([&] { increment(*queue, x, 1); });
+    const std::string at_end = message_of([&] { queue->end_capture(); });
     CHECK(said.starts_with("[cuda:0] "));
     CHECK(contains(said, " during a capture"));
     CHECK(contains(after, "[cuda:0] the capture failed: "));
     CHECK(after == at_end);
     return at_end;
   };
-  CHECK(broken_by([&] { queue.wait(); }) == "[cuda:0] the capture failed: wait() during a capture");
-  CHECK(contains(broken_by([&] { queue.download(&host, x, size); }), "download()"));
-  CHECK(contains(broken_by([&] { queue.upload(x, &host, size); }), "upload()"));
-  CHECK(contains(broken_by([&] { queue.record()->wait(); }), "an event's wait()"));
-  CHECK(contains(broken_by([&] { device.runtime().allocate(8); }), "allocate()"));
-  CHECK(contains(broken_by([&] { device.runtime().allocate_pinned(8); }), "allocate_pinned()"));
-  CHECK(contains(broken_by([&] { queue.begin_capture(); }), "begin_capture()"));
+  CHECK(broken_by([&] { queue->wait(); }) == "[cuda:0] the capture failed: wait() during a capture");
+  CHECK(contains(broken_by([&] { queue->download(&host, x, size); }), "download()"));
+  CHECK(contains(broken_by([&] { queue->upload(x, &host, size); }), "upload()"));
+  CHECK(contains(broken_by([&] { queue->record()->wait(); }), "an event's wait()"));
+  CHECK(contains(broken_by([&] { runtime.allocate(8); }), "allocate()"));
+  CHECK(contains(broken_by([&] { runtime.allocate_pinned(8); }), "allocate_pinned()"));
+  CHECK(contains(broken_by([&] { queue->begin_capture(); }), "begin_capture()"));
 
-  queue.begin_capture();
-  CHECK(contains(message_of([&] { queue.wait_for(*earlier); }), "an event from before the capture"));
-  CHECK(contains(message_of([&] { queue.end_capture(); }), "an event from before the capture"));
+  queue->begin_capture();
+  CHECK(contains(message_of([&] { queue->wait_for(*earlier); }), "an event from before the capture"));
+  CHECK(contains(message_of([&] { queue->end_capture(); }), "an event from before the capture"));
 
-  queue.begin_capture();
-  other->wait_for(*queue.record());
+  queue->begin_capture();
+  other->wait_for(*queue->record());
   increment(*other, x, 1);
-  CHECK(contains(message_of([&] { queue.end_capture(); }), "a queue that joined it was not waited for before the end"));
+  CHECK(contains(message_of([&] { queue->end_capture(); }), "a queue that joined it was not waited for before the end"));
 
-  queue.begin_capture();
-  increment(queue, x, 1);
-  const auto of_capture = queue.record();
-  const auto recording = queue.end_capture();
+  queue->begin_capture();
+  increment(*queue, x, 1);
+  const auto of_capture = queue->record();
+  CHECK(contains(message_of([&] { device.queue().wait_for(*of_capture); }), "wanted a queue of make_queue() to join a capture"));
+  const auto recording = queue->end_capture();
   CHECK(contains(message_of([&] { other->wait_for(*of_capture); }), "recorded in a capture that is over"));
   CHECK(contains(message_of([&] { of_capture->wait(); }), "recorded in a capture"));
-  CHECK(contains(message_of([&] { queue.end_capture(); }), "wanted a queue that is captured"));
+  CHECK(contains(message_of([&] { queue->end_capture(); }), "wanted a queue that is captured"));
+  CHECK(contains(message_of([&] { device.queue().begin_capture(); }), "wanted a queue of make_queue()"));
 
-  CHECK(device.get(x, 1).front() == 1);
-  queue.replay(*recording);
-  CHECK(device.get(x, 1).front() == 2);
-  device.runtime().release(x);
-  queue.replay(*recording);
-  CHECK(contains(message_of([&] { queue.wait(); }), "whose memory was released"));
+  CHECK(value_of(*queue, x) == 1);
+  queue->replay(*recording);
+  CHECK(value_of(*queue, x) == 2);
+  runtime.release(x);
+  queue->replay(*recording);
+  CHECK(contains(message_of([&] { queue->wait(); }), "whose memory was released"));
 }
 
 TEST_CASE("a product with transposed, padded and shared operands") {

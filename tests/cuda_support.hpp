@@ -13,7 +13,7 @@ namespace wengert::testing {
 // A device with memory that holds what a test puts there, until its end.
 class EmulatedDevice {
  public:
-  explicit EmulatedDevice(const cuda::emulated::EmulatorOptions& options = {}) : runtime_(cuda::emulated::emulated_runtime(options)) {}
+  explicit EmulatedDevice(const cuda::EmulatorOptions& options = {}) : runtime_(cuda::emulated_runtime(options)) {}
 
   DeviceRuntime& runtime() { return *runtime_; }
   cuda::Queue& queue() { return static_cast<cuda::Queue&>(runtime_->queue()); }
@@ -40,9 +40,9 @@ class EmulatedDevice {
   std::shared_ptr<DeviceRuntime> runtime_;
 };
 
-inline std::vector<cuda::emulated::EmulatorOptions> emulated_orders() {
-  using cuda::emulated::Order;
-  std::vector<cuda::emulated::EmulatorOptions> all{{.order = Order::forward}, {.order = Order::reverse}};
+inline std::vector<cuda::EmulatorOptions> emulated_orders() {
+  using cuda::Order;
+  std::vector<cuda::EmulatorOptions> all{{.order = Order::forward}, {.order = Order::reverse}};
   for (std::uint64_t seed = 1; seed <= 5; ++seed) all.push_back({.order = Order::shuffled, .seed = seed});
   return all;
 }

@@ -6,6 +6,7 @@
 
 #include <sys/mman.h>
 
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 
 namespace wengert::cuda::emulated {
@@ -38,10 +39,10 @@ void* Memory::allocate(Index bytes) {
   const bool told_to_fail = fail_at_ > 0 && --fail_at_ == 0;
   const Index free = limit_ - used_;
   if (told_to_fail || bytes > free) {
-    fail(who_ + " out of memory: wanted " + grouped(bytes) + " bytes, " + grouped(told_to_fail ? 0 : free) + " of " + grouped(limit_) +
-         " bytes are free");
+    throw OutOfDeviceMemory(who_ + " out of memory: wanted " + grouped(bytes) + " bytes, " + grouped(told_to_fail ? 0 : free) + " of " +
+                            grouped(limit_) + " bytes are free");
   }
-  Region region{0, static_cast<std::uintptr_t>(bytes), false};
+  Region region{0, static_cast<std::uintptr_t>(bytes)};
   const std::size_t mapped = mapped_bytes(region);
   void* const memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail(who_ + " the host has no " + grouped(bytes) + " bytes for an emulated device");
@@ -56,12 +57,15 @@ void* Memory::allocate(Index bytes) {
   return memory;
 }
 
-void Memory::release(const void* address) {
-  if (address == nullptr) return;
+void Memory::leave(const void* address) {
   const auto found = regions_.find(reinterpret_cast<std::uintptr_t>(address));
   if (found == regions_.end()) fail(who_ + " wanted memory to release that was allocated here, got another address");
-  Region& region = found->second;
-  if (region.released) fail(who_ + " memory is released twice");
+  if (found->second.leaving) fail(who_ + " memory is released twice");
+  found->second.leaving = true;
+}
+
+void Memory::remove(const void* address) {
+  Region& region = regions_.at(reinterpret_cast<std::uintptr_t>(address));
   region.released = true;
   used_ -= static_cast<Index>(region.end - region.begin);
   // The same addresses without their pages: who still reads them is stopped by the emulator, or by the system.
@@ -99,6 +103,10 @@ const Memory::Region* Memory::find(std::uintptr_t address) const {
   if (after == regions_.begin()) return nullptr;
   const Region& region = std::prev(after)->second;
   return address < region.end ? &region : nullptr;
+}
+
+bool Memory::given(const void* address, Index bytes) const {
+  return live(address, bytes) && !find(reinterpret_cast<std::uintptr_t>(address))->leaving;
 }
 
 bool Memory::live(const void* address, Index bytes) const {

@@ -18,7 +18,8 @@ class Memory {
  public:
   struct Region {
     std::uintptr_t begin = 0, end = 0;
-    bool released = false;
+    bool leaving = false;   // taken back, while earlier work may still use it
+    bool released = false;  // nobody may use it any more
   };
 
   // `who` begins the messages: "[cuda:0]". The limit counts the bytes asked for. What is hidden can be touched only between show() and hide().
@@ -27,13 +28,16 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  void* allocate(Index bytes);        // throws Error where the limit is reached, or where the call fails that fail_at() named
-  void release(const void* address);  // no-op for null; throws Error where that is not the beginning of a live piece
-  void fail_at(Index calls);          // the so many-th allocation from now on, 1: the next one; 0: none
+  void* allocate(Index bytes);  // throws OutOfDeviceMemory where the limit is reached, or in the call that fail_at() named
+  bool fits(Index bytes) const { return bytes <= limit_ - used_; }
+  void fail_at(Index calls);         // the so many-th allocation from now on, 1: the next one; 0: none
+  void leave(const void* address);   // throws Error where that is not the beginning of a live piece
+  void remove(const void* address);  // of one that is leaving
 
   // The piece that holds this address, live or released not long ago; null where none does.
   const Region* find(std::uintptr_t address) const;
-  bool live(const void* address, Index bytes) const;  // all of it, in one piece
+  bool live(const void* address, Index bytes) const;   // all of it, in one piece; earlier work may use it
+  bool given(const void* address, Index bytes) const;  // the same, and it is not leaving
 
   void show();
   void hide() noexcept;

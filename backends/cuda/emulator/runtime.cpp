@@ -13,8 +13,10 @@
 #include <wengert/backends/cuda/functions.hpp>
 #include <wengert/engine/error.hpp>
 
-namespace wengert::cuda::emulated {
+namespace wengert::cuda {
 namespace {
+
+using namespace emulated;
 
 // What the runtime, its queues and their events share; all of it is used under the mutex, work of the queues included.
 struct Core {
@@ -27,21 +29,20 @@ struct Core {
         pinned(who + " pinned memory:", Index{1} << 40, false),
         timeline(who, lanes, chosen.eager) {}
 
-  // Throws Error where these bytes are not the device's.
-  void check(const void* address, Index bytes, const char* call) const {
+  // Throws Error where these bytes are not the device's, for a call or, later, for its work.
+  void check(const void* address, Index bytes, const char* call, bool later) const {
     if (bytes < 0) fail(who + " " + call + ": wanted a number of bytes, got " + std::to_string(bytes));
-    if (!options.known_memory || bytes == 0 || memory.live(address, bytes)) return;
+    if (!options.known_memory || bytes == 0) return;
+    if (later ? memory.live(address, bytes) : memory.given(address, bytes)) return;
     const Memory::Region* const region = memory.find(reinterpret_cast<std::uintptr_t>(address));
-    const std::string got = region == nullptr  ? "an address that was never allocated"
-                            : region->released ? "memory that was released"
-                                               : "memory that ends before";
+    const std::string got = region == nullptr ? "an address that was never allocated"
+                            : region->leaving ? "memory that was released"
+                                              : "memory that ends before";
     fail(who + " " + call + ": wanted " + std::to_string(bytes) + " bytes of the device's memory, got " + got);
   }
   void check_pinned(const void* address, Index bytes, const char* call) const {
-    if (bytes < 0) fail(who + " " + call + ": wanted a number of bytes, got " + std::to_string(bytes));
-    if (bytes > 0 && !pinned.live(address, bytes)) {
-      fail(who + " " + call + ": wanted " + std::to_string(bytes) + " bytes of pinned memory, got other memory, or some that was released");
-    }
+    if (bytes == 0 || pinned.live(address, bytes)) return;
+    fail(who + " " + call + ": wanted " + std::to_string(bytes) + " bytes of pinned memory, got other memory, or some that was released");
   }
 
   const EmulatorOptions options;
@@ -89,7 +90,7 @@ class EmulatedEvent final : public DeviceEvent {
 
 class EmulatedQueue final : public Queue {
  public:
-  explicit EmulatedQueue(std::shared_ptr<Core> core) : core_(std::move(core)) {
+  EmulatedQueue(std::shared_ptr<Core> core, bool captures) : core_(std::move(core)), captures_(captures) {
     const Entry entry(*core_);
     lane_ = core_->timeline.make_lane();
   }
@@ -105,57 +106,60 @@ class EmulatedQueue final : public Queue {
 
   void copy(void* to, const void* from, Index bytes) override {
     const Entry entry(*core_);
-    const auto checked = [core = core_.get(), to, from, bytes] { core->check(to, bytes, "copy"), core->check(from, bytes, "copy"); };
-    checked();
+    const auto checked = [core = core_.get(), to, from, bytes](bool later) {
+      core->check(to, bytes, "copy", later);
+      core->check(from, bytes, "copy", later);
+    };
+    checked(false);
     const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(to), b = reinterpret_cast<std::uintptr_t>(from);
     const std::uintptr_t distance = a < b ? b - a : a - b;
     if (bytes > 0 && distance < static_cast<std::uintptr_t>(bytes)) fail(core_->who + " copy: wanted memory that does not overlap");
     ++core_->counts.copies;
-    give([checked, to, from, bytes] { checked(), copy_bytes(to, from, bytes); });
+    give([checked, to, from, bytes] { checked(true), copy_bytes(to, from, bytes); });
   }
 
   void fill(void* to, std::uint8_t value, Index bytes) override {
     const Entry entry(*core_);
-    const auto checked = [core = core_.get(), to, bytes] { core->check(to, bytes, "fill"); };
-    checked();
+    const auto checked = [core = core_.get(), to, bytes](bool later) { core->check(to, bytes, "fill", later); };
+    checked(false);
     ++core_->counts.fills;
     give([checked, to, value, bytes] {
-      checked();
+      checked(true);
       if (bytes > 0) std::memset(to, value, static_cast<std::size_t>(bytes));
     });
   }
 
   void upload(void* to, const void* from, Index bytes) override {
     const Entry entry(*core_);
-    const auto checked = [core = core_.get(), to, bytes] { core->check(to, bytes, "upload"); };
-    checked();
+    const auto checked = [core = core_.get(), to, bytes](bool later) { core->check(to, bytes, "upload", later); };
+    checked(false);
     core_->timeline.refuse_captured(lane_, "upload() of memory that is not pinned");
     ++core_->counts.uploads;
     const char* const begin = static_cast<const char*>(from);
     give([checked, to, kept = std::vector<char>(begin, begin + bytes)] {
-      checked();
+      checked(true);
       copy_bytes(to, kept.data(), static_cast<Index>(kept.size()));
     });
   }
 
   void upload_pinned(void* to, const void* from, Index bytes) override {
     const Entry entry(*core_);
-    const auto checked = [core = core_.get(), to, from, bytes] {
-      core->check(to, bytes, "upload_pinned");
+    const auto checked = [core = core_.get(), to, from, bytes](bool later) {
+      core->check(to, bytes, "upload_pinned", later);
       core->check_pinned(from, bytes, "upload_pinned");
     };
-    checked();
+    checked(false);
     ++core_->counts.uploads;
-    give([checked, to, from, bytes] { checked(), copy_bytes(to, from, bytes); });
+    give([checked, to, from, bytes] { checked(true), copy_bytes(to, from, bytes); });
   }
 
   void download(void* to, const void* from, Index bytes) override {
     const Entry entry(*core_);
-    core_->check(from, bytes, "download");
+    core_->check(from, bytes, "download", false);
     core_->timeline.refuse_captured(lane_, "download()");
     ++core_->counts.downloads;
     core_->timeline.finish(core_->timeline.mark(lane_), "download()");
-    core_->check(from, bytes, "download");
+    core_->check(from, bytes, "download", true);
     core_->memory.show();
     copy_bytes(to, from, bytes);
   }
@@ -175,11 +179,15 @@ class EmulatedQueue final : public Queue {
     const auto* const own = dynamic_cast<const EmulatedEvent*>(&event);
     if (own == nullptr || &own->core() != core_.get()) fail(core_->who + " wait_for(): wanted an event of this device");
     const Entry entry(*core_);
+    if (!captures_ && own->mark().capture) {
+      fail(core_->who + " wait_for(): wanted a queue of make_queue() to join a capture, got queue()");
+    }
     core_->timeline.wait_for(lane_, own->mark());
   }
 
   void begin_capture() override {
     const Entry entry(*core_);
+    if (!captures_) fail(core_->who + " begin_capture(): wanted a queue of make_queue(), got queue()");
     core_->timeline.begin_capture(lane_);
   }
 
@@ -197,15 +205,15 @@ class EmulatedQueue final : public Queue {
   void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override {
     const Entry entry(*core_);
     const ProductExtents extents = check_product(product, *node != '\0' ? core_->who + " " + node : core_->who);
-    const auto checked = [core = core_.get(), extents, a, b, c] {
+    const auto checked = [core = core_.get(), extents, a, b, c](bool later) {
       constexpr Index size = sizeof(float);
-      core->check(a, extents.a * size, "gemm, a");
-      core->check(b, extents.b * size, "gemm, b");
-      core->check(c, extents.c * size, "gemm, c");
+      core->check(a, extents.a * size, "gemm, a", later);
+      core->check(b, extents.b * size, "gemm, b", later);
+      core->check(c, extents.c * size, "gemm, c", later);
     };
-    checked();
+    checked(false);
     ++core_->counts.products;
-    give([checked, product, alpha, a, b, beta, c] { checked(), reference_product(product, alpha, a, b, beta, c); });
+    give([checked, product, alpha, a, b, beta, c] { checked(true), reference_product(product, alpha, a, b, beta, c); });
   }
 
   void launch(Launch launch) {
@@ -225,37 +233,55 @@ class EmulatedQueue final : public Queue {
 
   std::shared_ptr<Core> core_;
   LanePointer lane_;
+  bool captures_;  // false for the runtime's own
 };
 
 class EmulatedRuntime final : public DeviceRuntime {
  public:
-  explicit EmulatedRuntime(const EmulatorOptions& options) : core_(std::make_shared<Core>(options)), queue_(core_) {}
+  explicit EmulatedRuntime(const EmulatorOptions& options) : core_(std::make_shared<Core>(options)), queue_(core_, false) {}
 
   Device device() const override { return {Device::Kind::cuda, core_->options.index}; }
   std::string describe() const override { return "emulated CUDA device"; }
 
-  void* allocate(Index bytes) override { return allocate_in(core_->memory, bytes, "allocate()"); }
-  void release(void* memory) noexcept override { release_in(core_->memory, memory, "release()"); }
-  void* allocate_pinned(Index bytes) override { return allocate_in(core_->pinned, bytes, "allocate_pinned()"); }
-  void release_pinned(void* memory) noexcept override { release_in(core_->pinned, memory, "release_pinned()"); }
+  void* allocate(Index bytes) override {
+    const Entry entry(*core_);
+    refuse_captures("allocate()");
+    if (!core_->memory.fits(bytes)) core_->timeline.finish_all();  // some may be leaving
+    return core_->memory.allocate(bytes);
+  }
+  void release(void* memory) noexcept override {
+    release_in(core_->memory, memory,
+               [this, memory] { core_->timeline.after_all([core = core_.get(), memory] { core->memory.remove(memory); }); });
+  }
+  void* allocate_pinned(Index bytes) override {
+    const Entry entry(*core_);
+    refuse_captures("allocate_pinned()");
+    try {
+      return core_->pinned.allocate(bytes);
+    } catch (const OutOfDeviceMemory& error) {
+      fail(error.what());
+    }
+  }
+  void release_pinned(void* memory) noexcept override {
+    release_in(core_->pinned, memory, [this, memory] { core_->pinned.remove(memory); });
+  }
 
-  std::unique_ptr<DeviceQueue> make_queue() override { return std::make_unique<EmulatedQueue>(core_); }
+  std::unique_ptr<DeviceQueue> make_queue() override { return std::make_unique<EmulatedQueue>(core_, true); }
   DeviceQueue& queue() override { return queue_; }
 
   Core& core() const { return *core_; }
 
  private:
-  void* allocate_in(Memory& memory, Index bytes, const char* call) {
-    const Entry entry(*core_);
+  void refuse_captures(const char* call) {
     if (core_->timeline.break_captures(call)) fail(core_->who + " " + call + " during a capture");
-    return memory.allocate(bytes);
   }
-  void release_in(Memory& memory, void* address, const char* call) noexcept {
+  template <class Remove>
+  void release_in(Memory& memory, void* address, const Remove& remove) noexcept {
+    if (address == nullptr) return;
     const Entry entry(*core_);
-    const bool capturing = core_->timeline.break_captures(call);
-    if (core_->options.release_waits && !capturing) core_->timeline.finish_all();
     try {
-      memory.release(address);
+      memory.leave(address);
+      remove();
     } catch (...) {
       core_->timeline.keep(std::current_exception());
     }
@@ -298,10 +324,13 @@ void fail_pinned_allocation(DeviceRuntime& runtime, Index calls) {
   core.pinned.fail_at(calls);
 }
 
+namespace emulated {
+
 void launch_on(Queue& queue, const char* kernel, const Grid& grid, std::function<void(Thread&)> body) {
   auto* const own = dynamic_cast<EmulatedQueue*>(&queue);
   if (own == nullptr) fail("[" + std::string(kernel) + "] wanted a queue of an emulated device");
   own->launch({queue.node, kernel, grid, std::move(body)});
 }
 
-}  // namespace wengert::cuda::emulated
+}  // namespace emulated
+}  // namespace wengert::cuda

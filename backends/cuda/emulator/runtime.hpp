@@ -2,7 +2,8 @@
 //
 // Queues are lazy: what they are given is done only when somebody waits, in the order of each queue and as events allow among queues, so that a
 // missing wait shows as a wrong result (timeline.hpp). Faults and other errors of that work are thrown by the call that waits; what was left in
-// the queues is then dropped, and the device goes on. As with CUDA, waiting and allocating during a capture are errors that break it.
+// the queues is then dropped, and the device goes on. As with CUDA, waiting and allocating during a capture are errors that break it; queue() is not
+// captured. Memory that is released is gone when all that queues had been given by then is done.
 //
 //   open_device(emulated_runtime({.order = Order::shuffled, .seed = 7}));
 #pragma once
@@ -15,7 +16,9 @@
 #include <wengert/backends/cuda/emulator/order.hpp>
 #include <wengert/backends/cuda/queue.hpp>
 
-namespace wengert::cuda::emulated {
+namespace wengert::cuda {
+
+using emulated::Order;
 
 struct EmulatorOptions {
   int index = 0;                  // of the device
@@ -25,7 +28,6 @@ struct EmulatorOptions {
   bool eager = false;             // everything is done by the call that asks for it
   bool known_memory = true;       // false: kernels, copies and products may use any memory of the host
   bool hidden = false;            // the host can't touch the device's memory: who tries is stopped by the system (SIGSEGV)
-  bool release_waits = true;      // release() waits for all queues first, as cudaFree does; false: work that comes too late is found
 };
 
 std::shared_ptr<DeviceRuntime> emulated_runtime(const EmulatorOptions& options = {});
@@ -43,4 +45,4 @@ EmulatorCounts emulator_counts(const DeviceRuntime& runtime);
 void fail_allocation(DeviceRuntime& runtime, Index calls);         // the so many-th from now on is out of memory, 1: the next; 0: none
 void fail_pinned_allocation(DeviceRuntime& runtime, Index calls);  // the same of allocate_pinned()
 
-}  // namespace wengert::cuda::emulated
+}  // namespace wengert::cuda

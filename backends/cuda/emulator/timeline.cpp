@@ -86,6 +86,15 @@ void Timeline::keep(std::exception_ptr error) {
   if (!kept_) kept_ = std::move(error);
 }
 
+void Timeline::after_all(Work work) {
+  Later later{{}, std::move(work)};
+  for (const LanePointer& lane : lanes_) {
+    if (lane->done < lane->given) later.marks.push_back({lane, lane->given});
+  }
+  later_.push_back(std::move(later));
+  settle();
+}
+
 void Timeline::begin_capture(const LanePointer& lane) {
   if (lane->capture) fail_capture(*lane->capture, "begin_capture() during a capture");
   lane->capture = std::make_shared<Capture>();
@@ -187,6 +196,15 @@ void Timeline::advance(Lane& lane) {
   if (!advance(lane.steps.front())) return;
   lane.steps.pop_front();
   ++lane.done;
+  settle();
+}
+
+void Timeline::settle() {
+  while (!later_.empty() && std::all_of(later_.front().marks.begin(), later_.front().marks.end(), reached)) {
+    const Work work = std::move(later_.front().work);
+    later_.pop_front();
+    work();
+  }
 }
 
 // Whether the step is done now.
@@ -212,6 +230,7 @@ void Timeline::drop_all() {
     lane->steps.clear();
     lane->done = lane->given;
   }
+  settle();
 }
 
 }  // namespace wengert::cuda::emulated

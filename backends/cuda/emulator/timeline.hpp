@@ -88,6 +88,7 @@ class Timeline {
   void finish(const Mark& mark, const std::string& call);
   void finish_all() noexcept;           // keeps an exception
   void keep(std::exception_ptr error);  // for who waits next
+  void after_all(Work work);            // behind all that lanes have been given by now, as soon as that is done
 
   void begin_capture(const LanePointer& lane);
   // Throws Error where the capture is broken, or holds work of a lane that joined which the first lane does not wait for.
@@ -106,6 +107,7 @@ class Timeline {
   Lane* pick(Lane& wanted);
   void advance(Lane& lane);
   bool advance(Step& step);
+  void settle();
   void drop_all();
 
   std::string who_;
@@ -113,6 +115,11 @@ class Timeline {
   bool eager_;
   std::vector<LanePointer> lanes_;
   std::vector<std::shared_ptr<Capture>> captures_;
+  struct Later {
+    std::vector<Mark> marks;
+    Work work;
+  };
+  std::deque<Later> later_;  // a later one's marks are never reached before an earlier one's
   std::exception_ptr kept_;
 };
 
