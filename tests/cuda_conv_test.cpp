@@ -48,8 +48,9 @@ const std::vector<Case>& cases() {
       {{1, 2, 6, 90}, {9, 2, 1, 5}, {1, 1, Padding2d::sides(0, 0, 1, 3)}},
       {{2, 20, 5, 6}, {40, 20, 3, 3}, {1, 1, Padding2d::same()}},
       {{1, 1, 20, 20}, {2, 1, 18, 17}},
-      {{1, 2, 6, 6}, {2, 2, 2, 2}, {{5, 4}, {3, 1}}},
+      {{1, 2, 9, 6}, {2, 2, 2, 2}, {{5, 3}, {6, 1}}},
       {{1, 1, 3, 3}, {2, 1, 3, 3}, {1, 1, Padding2d::sides(7, 9, 8, 6)}},
+      {{9, 40, 4, 4}, {40, 1, 3, 3}, {1, 1, Padding2d::same(), 40}},  // several units a chunk of the weight gradient
   };
   return all;
 }
@@ -95,7 +96,8 @@ Floats run(const cuda::ConvDirection& direction, const Problem& problem, const F
   });
 }
 
-void check_rung(const char* name, const cuda::ConvRung& rung, const Case& of, double tolerance, Floats (*fill)(std::mt19937&, Index)) {
+void check_rung(const std::string& name, const cuda::ConvRung& rung, const Case& of, double tolerance,
+                Floats (*fill)(std::mt19937&, Index)) {
   const Problem p(of, fill);
   CAPTURE(name);
   CAPTURE(p.n);
@@ -156,6 +158,55 @@ TEST_CASE("CUDA convolutions of fractions have the same bits in all orders") {
   check_rungs({{5, 3, 7, 5}, {4, 3, 3, 3}, {1, 1, Padding2d::same()}}, 1e-5, fill);
   check_rungs({{2, 8, 12, 12}, {8, 8, 5, 5}}, 1e-4, fill);
   check_rungs({{3, 4, 9, 8}, {6, 2, 3, 3}, {{2, 3}, 1, Padding2d::sides(1, 0, 2, 1), 2}}, 1e-5, fill);
+}
+
+TEST_CASE("images in several chunks of patches") {
+  const Problem p({{4, 8, 200, 200}, {1, 8, 3, 3}}, small_integers);
+  const auto one_run = [&](const cuda::ConvDirection& direction, const Floats& first, const Floats& second, Index results) {
+    const Index bytes = direction.workspace_bytes(p.g, p.n);
+    CHECK(bytes < 9 * p.n * p.g.channels * p.g.out_height * p.g.out_width * static_cast<Index>(sizeof(float)));
+    EmulatedDevice device;
+    float* const result = device.allocate<float>(results);
+    direction.run(device.queue(), p.g, p.n, device.put(first), device.put(second), result, device.runtime().allocate(bytes));
+    return device.get(result, results);
+  };
+  check_same(one_run(functions.im2col.forward, p.x, p.w, p.count.y), p.y_result);
+  check_same(one_run(functions.im2col.data, p.y, p.w, p.count.x), p.x_result);
+  check_same(one_run(functions.im2col.weight, p.x, p.y, p.count.w), p.w_result);
+}
+
+TEST_CASE("eight filters a thread, which only many images would get") {
+  using namespace cuda::emulated;
+  const auto planes = [](float* x, const Problem& p) {
+    return Planes{{x, p.count.x}, static_cast<int>(p.g.height), static_cast<int>(p.g.width)};
+  };
+  for (const Index width : {5, 3, 4}) {
+    const Problem p({{2, 3, 9, 10}, {16, 3, 2, width}}, small_integers);
+    std::string refusal;
+    check_same(in_all_orders([&](EmulatedDevice& device) {
+                 float* const y = device.allocate<float>(p.count.y);
+                 const cuda::ConvPass pass = cuda::forward_pass(p.g, p.n);
+                 launch_conv<1, 1>(device.queue(), "eight", pass, cuda::tile_conv(pass, 1, 8, refusal), planes(device.put(p.x), p),
+                                   {device.put(p.w), p.count.w}, ConvStore{{y, p.count.y}, {}, {}});
+                 return device.get(y, p.count.y);
+               }),
+               p.y_result);
+    const PoolGeometry pool = pool_of(p, {.window = 2});
+    const auto [values, positions] = pooled(p, pool, p.y_result, false);
+    const auto height = static_cast<int>(pool.out_height), columns = static_cast<int>(pool.out_width);
+    const auto [got, got_positions] = in_all_orders([&](EmulatedDevice& device) {
+      const Index count = size_of(values);
+      float* const y = device.allocate<float>(count);
+      auto* const at = device.allocate<std::int32_t>(count);
+      const cuda::ConvPass pass = cuda::pooled_pass(p.g, pool, p.n);
+      launch_conv<2, 4>(device.queue(), "eight", pass, cuda::tile_conv(pass, 2, 8, refusal), planes(device.put(p.x), p),
+                        {device.put(p.w), p.count.w}, ConvMaxPool{{y, count}, {at, count}, {}, false, 2, 2, height, columns});
+      return Pooled{device.get(y, count), device.get(at, count)};
+    });
+    check_same(got, values);
+    check_same(got_positions, positions);
+    CHECK(refusal == "");
+  }
 }
 
 TEST_CASE("bias, ReLU, gate and sums beside a convolution") {

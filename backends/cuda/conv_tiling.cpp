@@ -168,7 +168,7 @@ ConvTiling tile_conv(const ConvPass& pass, int thread_rows, int least_filters, s
   made.filters = even(filters, std::max(1, most_filters / made.thread_filters));
   made.columns = even(columns, std::min(most_columns, std::max(1, threads / made.filters)));
   made.rows = even(rows, std::max(1, threads / (made.filters * made.columns)));
-  made.images = std::min(pass.images, std::max(1, threads / (made.filters * made.columns * made.rows)));
+  made.images = std::clamp(threads / (made.filters * made.columns * made.rows), 1, std::max(1, pass.images));
 
   // Of one channel. A thread of an unrolled kernel may read up to the end of a row.
   const auto plane_floats = [&] {

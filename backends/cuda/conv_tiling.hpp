@@ -82,7 +82,7 @@ struct ConvTiling {
   int threads = 0, input_floats = 0, filter_floats = 0;
   Grid grid(int groups) const;
 };
-// Whole windows of a pool stand side by side in a thread with two rows; at least `least_filters` (1 or 4) filters a thread.
+// Whole windows of a pool stand side by side in a thread with two rows; at least `least_filters` (1, 4 or 8) filters a thread.
 // Where there is no tiling, `refusal` says why.
 ConvTiling tile_conv(const ConvPass& pass, int thread_rows, int least_filters, std::string& refusal);
 

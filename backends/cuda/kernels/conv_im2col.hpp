@@ -71,7 +71,7 @@ struct Col2im {
 
 // How the images are cut, and what a chunk needs.
 struct Im2colChunks {
-  static constexpr Index most_floats = Index{1} << 24;  // 64 MiB of matrix
+  static constexpr Index most_floats = Index{1} << 23;  // 32 MiB of matrix, which the cache of a large device holds
 
   Im2colChunks(const ConvGeometry& geometry, Index all_images)
       : g(geometry),
