@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include <wengert/backends/geometry.hpp>
 #include <wengert/engine/tape.hpp>
 
 namespace wengert {
@@ -19,6 +20,9 @@ Var matmul(const At& a, const Var& b, const MatmulOptions& options = {});
 // The fully connected layer: x (N,in), w (out,in), b (out) -> x w^T + b, (N,out). Composed of matmul and add.
 Var linear(const At& x, const Var& w);
 Var linear(const At& x, const Var& w, const Var& b);
+
+// Sizes of a product from its operands' shapes, rank 2 or 3. Throws Error where they do not fit.
+MatmulGeometry matmul_geometry(const MatmulAttributes& flags, const Shape& a, const Shape& b);
 
 std::vector<Op> matmul_ops();
 

@@ -8,7 +8,7 @@ import tempfile
 PACKAGES = {"fmt": "libfmt-dev", "TBB": "libtbb-dev", "xtensor": "libxtensor-dev", "OpenBLAS": "libopenblas-dev",
             "xtensor-blas": "libxtensor-blas-dev", "hwy": "libhwy-dev", "tomlplusplus": "libtomlplusplus-dev",
             "nlohmann_json": "nlohmann-json3-dev", "ZLIB": "zlib1g-dev", "PNG": "libpng-dev", "CLI11": "libcli11-dev",
-            "doctest": "doctest-dev", "Python3": "python3"}  # in the order of tools/cmake/Dependencies.cmake
+            "doctest": "doctest-dev", "boost_context": "libboost-context-dev", "Python3": "python3"}  # in the order of tools/cmake/Dependencies.cmake
 
 
 def configure(build, absent, *options):
