@@ -206,16 +206,21 @@ std::string refuse_conv_tiled(const ConvGeometry& g, Index images) {
   return refusal;
 }
 
-std::string refuse_conv_tiled_data(const ConvGeometry& g, Index images) {
+namespace {
+std::string refuse_data(const ConvGeometry& g, Index images, int least_filters) {
   constexpr Index most_passes = 16;  // launches
   std::string refusal = refuse_conv_sizes(g, images);
   if (!refusal.empty()) return refusal;
   const Index rows = std::min(g.stride_height, g.height), columns = std::min(g.stride_width, g.width);
   if (rows * columns > most_passes) return "wanted a stride of at most 16 pixels, got " + g.describe();
   for (Index row = 0; row < rows && refusal.empty(); ++row)
-    for (Index column = 0; column < columns && refusal.empty(); ++column) tile_conv(data_pass(g, images, row, column), 1, 1, refusal);
+    for (Index column = 0; column < columns && refusal.empty(); ++column)
+      tile_conv(data_pass(g, images, row, column), 1, least_filters, refusal);
   return refusal;
 }
+}  // namespace
+
+std::string refuse_conv_tiled_data(const ConvGeometry& g, Index images) { return refuse_data(g, images, 1); }
 
 std::string refuse_conv_tiled_weight(const ConvGeometry& g, Index images) {
   std::string refusal = refuse_conv_sizes(g, images);
@@ -235,7 +240,7 @@ std::string refuse_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, In
 
 std::string refuse_conv_behind_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images) {
   std::string refusal = refuse_window(pool);
-  if (refusal.empty()) refusal = refuse_conv_tiled_data(g, images);
+  if (refusal.empty()) refusal = refuse_data(g, images, 4);
   if (refusal.empty()) refusal = refuse_conv_tiled_weight(g, images);
   return refusal;
 }
@@ -246,27 +251,32 @@ Grid ConvTiling::grid(int groups) const {
 }
 
 ConvWeightTiling tile_conv_weight(const ConvGeometry& g, Index images, std::string& refusal) {
-  constexpr int most_columns = 256, thread_columns = 4, least_rows = 4;
+  constexpr int most_columns = 64, most_threads_together = 256, least_rows = 4;
   const ConvSizes s = conv_sizes(g, images);
   const int taps = s.kernel_height * s.kernel_width;
   ConvWeightTiling made;
   made.thread_filters = s.group_filters == 1 ? 1 : up(s.group_filters, 8) > up(s.group_filters, 4) ? 4 : 8;
-  made.channels = even(s.group_channels, std::max(1, most_columns / taps));
+  made.kernel_width = made.thread_filters == 1 ? 0 : unrolled_width(forward_axis(horizontal(g)));
+  const int thread_taps = made.kernel_width == 0 ? 4 : made.kernel_width;
+  made.channels = even(s.group_channels, std::max(1, most_columns * thread_taps / taps));
   made.rows = s.out_height, made.width = s.out_width;
   const int filters = parts(s.group_filters, made.thread_filters);
 
   const auto lay_out = [&] {
     made.columns_a_tile = made.channels * taps;
     made.column_tiles = 1;
-    if (made.columns_a_tile > most_columns) {
-      made.columns_a_tile = even(taps, most_columns);
+    if (made.columns_a_tile > most_columns * thread_taps) {
+      made.columns_a_tile =
+          made.kernel_width == 0 ? even(taps, most_columns * thread_taps) : even(s.kernel_height, most_columns) * thread_taps;
       made.column_tiles = parts(taps, made.columns_a_tile);
     }
-    made.columns = parts(made.columns_a_tile, thread_columns);
+    made.columns = parts(made.columns_a_tile, thread_taps);
     made.filters = even(filters, std::max(1, std::min(4, block_threads / made.columns)));
     made.in_rows = (made.rows - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
-    made.inputs.pitch = up((made.width - 1) * s.stride_width + (s.kernel_width - 1) * s.dilation_width + 1, 4);
-    return Index{made.channels} * made.in_rows * made.inputs.pitch + Index{made.rows} * made.width * made.filters * made.thread_filters;
+    made.pitch = made.kernel_width == 0 ? made.width : up(made.width, 4);
+    made.inputs.pitch = up((made.pitch - 1) * s.stride_width + (s.kernel_width - 1) * s.dilation_width + 1, 4);
+    if (made.inputs.pitch % 8 == 0) made.inputs.pitch += 4;  // neighbouring threads read neighbouring rows: from other banks
+    return Index{made.channels} * made.in_rows * made.inputs.pitch + Index{made.rows} * made.pitch * made.filters * made.thread_filters;
   };
   // Rows first: whole rows are read fastest.
   while (lay_out() > wanted_floats && (made.rows > least_rows   ? shrink(made.rows)
@@ -289,14 +299,15 @@ ConvWeightTiling tile_conv_weight(const ConvGeometry& g, Index images, std::stri
   made.chunk_units = std::max(1, parts(made.units, std::max(1, enough_blocks / tiles_of_weights)));
   made.chunks = parts(made.units, made.chunk_units);
 
-  const int together = made.filters * made.columns;
-  while (made.splits < 8 && made.splits * 2 <= made.width && made.splits * 2 * together <= 256) made.splits *= 2;
+  const int together = made.filters * made.columns, shares = made.kernel_width == 0 ? made.width : made.rows * made.pitch / 4;
+  while (made.splits < 16 && made.splits * 2 <= shares && made.splits * 2 * together <= most_threads_together) made.splits *= 2;
   made.threads = up(std::max(together * made.splits, small_block_threads), warp_size);
   made.inputs = stage_planes(1, made.channels, made.in_rows, made.inputs.pitch, made.threads);
-  made.pixels = counting(made.width, made.rows, made.threads);
+  made.pixels = counting(made.pitch, made.rows, made.threads);
+  made.quads = counting(std::max(1, made.pitch / 4), made.rows, made.splits);
   made.input_floats = made.inputs.rows * made.inputs.pitch;
   // Afterwards the same memory holds the sums of half of the splits, and then those of y.
-  made.shared_floats = std::max({narrow(floats), made.splits / 2 * together * made.thread_filters * thread_columns, made.threads});
+  made.shared_floats = std::max({narrow(floats), made.splits / 2 * together * made.thread_filters * thread_taps, made.threads});
   return made;
 }
 

@@ -95,16 +95,19 @@ std::string refuse_conv_behind_pool(const ConvGeometry& g, const PoolGeometry& p
 // The weight gradient as a product (filters) x (columns), summed over pixels; a column is a channel and a tap. A block takes some of both and
 // adds up a chunk of units, a unit being a tile of pixels of an image; its `splits` share the pixels.
 struct ConvWeightTiling {
-  int thread_filters = 4;
+  int thread_filters = 4;  // 8, 4 or 1
+  int kernel_width = 0;    // that the kernel is unrolled for, as in ConvTiling; a thread then has a filter's row of taps, else 4 columns
   int filters = 1, columns = 1, splits = 1;                   // threads of a block along each
   int channels = 1;                                           // of a block
   int columns_a_tile = 0;                                     // channels * taps, or part of one channel's taps
   int filter_tiles = 0, channel_tiles = 0, column_tiles = 0;  // blocks along each, in each group and chunk
   int rows = 1, width = 1, row_tiles = 1, width_tiles = 1;    // of a unit; units of an image
+  int pitch = 1;                                              // pixels from one staged row of y to the next
   int units = 0, chunk_units = 1, chunks = 0;
   int in_rows = 0;  // staged of a plane of x
   Staging inputs;
   Counting pixels;  // of y's staging. Low: column, middle: row
+  Counting quads;   // of 4 pixels each, that a split takes. Low: in the row, middle: row
   int threads = 0, input_floats = 0, shared_floats = 0;
   Grid grid(int groups) const;
   Index workspace_floats(const ConvElements& count, const ConvGeometry& g) const { return chunks * (count.w + g.filters); }

@@ -1,9 +1,21 @@
 // What a thread of the tiled convolution does with its sums: bias, ReLU and gate on the way to memory, or a max pool within the thread.
 #pragma once
 
+#include <utility>
+
 #include <wengert/backends/cuda/kernels/conv_tile.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
+
+template <class F, int... i>
+WENGERT_DEVICE void unrolled(std::integer_sequence<int, i...>, const F& f) {
+  (f(i), ...);
+}
+// f(0), ..., f(count - 1), written out: a large loop that the compiler leaves would keep what it indexes in memory.
+template <int count, class F>
+WENGERT_DEVICE void unrolled(const F& f) {
+  unrolled(std::make_integer_sequence<int, count>(), f);
+}
 
 WENGERT_DEVICE float relu_of(float value) { return value <= 0.0f ? 0.0f : value; }
 
@@ -60,15 +72,15 @@ struct ConvMaxPool {
   WENGERT_DEVICE void operator()(const ConvPass& pass, const ConvPlace& at, int /*pixel_step*/,
                                  const float (&sums)[thread_filters][thread_rows][thread_columns]) const {
     if (at.image >= pass.images) return;
-    for (int k = 0; k < thread_filters; ++k) {
-      if (at.filter + k >= pass.out_channels) continue;
+    unrolled<thread_filters>([&](int k) {
+      if (at.filter + k >= pass.out_channels) return;
       const int channel = at.group * pass.out_channels + at.filter + k;
       const int plane = at.image * pass.groups * pass.out_channels + channel;
       const float added = bias.given() ? bias.load(channel) : 0.0f;
       if (window_height == 2 && window_width == 2) pool<2, 2>(pass, at, plane, sums[k], added);
       else if (window_height == 1) pool<1, 2>(pass, at, plane, sums[k], added);
       else pool<2, 1>(pass, at, plane, sums[k], added);
-    }
+    });
   }
 
   // The first maximum in row-major order; the first NaN before all others.

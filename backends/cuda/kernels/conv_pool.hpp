@@ -1,7 +1,7 @@
 // The tiled convolution with a max pool: in one launch forward, and its data gradient from behind the pool.
 #pragma once
 
-#include <wengert/backends/cuda/kernels/conv_tiled.hpp>
+#include <wengert/backends/cuda/kernels/conv_launch.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 

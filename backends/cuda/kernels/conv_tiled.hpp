@@ -1,47 +1,9 @@
 // The tiled convolution, forward and data, with what is fused to it.
 #pragma once
 
-#include <algorithm>
-#include <type_traits>
-
-#include <wengert/backends/cuda/conv.hpp>
-#include <wengert/backends/cuda/kernels/conv_finish.hpp>
-#include <wengert/backends/cuda/kernels/conv_tile.hpp>
-#include <wengert/backends/cuda/refusal.hpp>
+#include <wengert/backends/cuda/kernels/conv_launch.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
-
-inline bool aligned(const void* memory) { return reinterpret_cast<std::uintptr_t>(memory) % 16 == 0; }
-
-template <int thread_rows, int least_filters, class Source, class Finish>
-void launch_conv(Queue& queue, const char* kernel, const ConvPass& pass, const ConvTiling& tiling, const Source& in,
-                 const Global<const float>& w, const Finish& finish) {
-  const auto run = [&](auto filters, auto width) {
-    launch(queue, kernel, tiling.grid(pass.groups), ConvTile<filters(), thread_rows, width(), Source, Finish>{pass, tiling, in, w, finish});
-  };
-  const auto run_width = [&](auto filters) {
-    if (tiling.kernel_width == 5) run(filters, std::integral_constant<int, 5>());
-    else if (tiling.kernel_width == 3) run(filters, std::integral_constant<int, 3>());
-    else run(filters, std::integral_constant<int, 0>());
-  };
-  if constexpr (least_filters == 1) {
-    if (tiling.thread_filters == 1) return run_width(std::integral_constant<int, 1>());
-  }
-  if (tiling.thread_filters == 8) run_width(std::integral_constant<int, 8>());
-  else run_width(std::integral_constant<int, 4>());
-}
-
-template <int least_filters, class Source>
-void store_conv(Queue& queue, const char* kernel, const ConvPass& pass, const Source& in, const Global<const float>& w, ConvStore finish,
-                const float* gate, float* out) {
-  std::string refusal;
-  const ConvTiling tiling = tile_conv(pass, 1, least_filters, refusal);
-  want(queue, refusal);
-  const GatherAxis& columns = pass.horizontal;
-  finish.vector =
-      tiling.pixel_step == 1 && columns.place_step == 1 && columns.places % thread_columns == 0 && aligned(out) && aligned(gate);
-  launch_conv<1, least_filters>(queue, kernel, pass, tiling, in, w, finish);
-}
 
 inline void conv_fused(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* w, const ConvEpilogue& epilogue,
                        float* y) {
@@ -55,18 +17,6 @@ inline void conv_fused(Queue& queue, const ConvGeometry& g, Index images, const 
 
 inline void conv_tiled(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* w, float* y, void* /*workspace*/) {
   conv_fused(queue, g, images, x, w, {}, y);
-}
-
-// A launch for each of the pixels of x that meet other taps.
-template <int least_filters, class Source>
-void store_conv_data(Queue& queue, const char* kernel, const ConvGeometry& g, Index images, const Source& y, const float* w,
-                     const float* gate, float* x) {
-  const ConvElements count(g, images);
-  if (count.x == 0) return;
-  for (Index row = 0; row < std::min(g.stride_height, g.height); ++row)
-    for (Index column = 0; column < std::min(g.stride_width, g.width); ++column)
-      store_conv<least_filters>(queue, kernel, data_pass(g, images, row, column), y, {w, count.w}, {{x, count.x}, {}, {gate, count.x}},
-                                gate, x);
 }
 
 inline void conv_data_gate(Queue& queue, const ConvGeometry& g, Index images, const float* y, const float* w, const float* gate, float* x) {

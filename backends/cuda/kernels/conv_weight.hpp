@@ -3,16 +3,20 @@
 // adds them. Both in a fixed order.
 #pragma once
 
+#include <string>
+#include <type_traits>
+
 #include <wengert/backends/cuda/conv.hpp>
 #include <wengert/backends/cuda/kernels/conv_tile.hpp>
 #include <wengert/backends/cuda/kernels/sum_parts.hpp>
+#include <wengert/backends/cuda/refusal.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
-// Source: of y.
-template <int thread_filters, class Source>
+// kernel_width 0: any filter, step and distance between taps; a thread has four columns. Else a row of taps, over which it slides. Source: of y.
+template <int thread_filters, int kernel_width, class Source>
 struct ConvWeightTile {
-  static constexpr int thread_taps = 4;
+  static constexpr int thread_taps = kernel_width == 0 ? 4 : kernel_width;
   using Sums = float[thread_filters][thread_taps];
 
   ConvSizes s;
@@ -47,15 +51,16 @@ struct ConvWeightTile {
 
     const int together = t.columns * t.filters;
     const int own = thread.index() % together, split = thread.index() / together;
-    const int first_column = block.column + own % t.columns, filter = own / t.columns * thread_filters;
+    const int first_column = block.column + own % t.columns * (kernel_width == 0 ? 1 : kernel_width);
+    const int column_step = kernel_width == 0 ? t.columns : 1, filter = own / t.columns * thread_filters;
     int offset[thread_taps];
     for (int j = 0; j < thread_taps; ++j) {
-      const int column = first_column + j * t.columns;
+      const int column = first_column + j * column_step;
       offset[j] = valid(block, column) ? place_of(column, taps) : 0;
     }
 
     const Shared<float> inputs = thread.shared<float>(0, t.input_floats);
-    const Shared<float> outputs = thread.shared<float>(t.input_floats * 4, t.rows * t.width * block_filters());
+    const Shared<float> outputs = thread.shared<float>(t.input_floats * 4, t.rows * t.pitch * block_filters());
     const bool sums_here = with_sums && channel_tile == 0 && column_tile == 0;
     Sums sums = {};
     float y_sum = 0.0f;
@@ -68,11 +73,14 @@ struct ConvWeightTile {
              unit.column * s.stride_width - s.pad_left});
       stage_outputs(thread, outputs, unit, block);
       thread.barrier();
-      if (split < t.splits) add_pixels(inputs, outputs, unit, offset, filter, split, sums);
+      if (split < t.splits) {
+        if constexpr (kernel_width == 0) add_pixels(inputs, outputs, unit, offset, filter, split, sums);
+        else add_quads(inputs, outputs, unit, offset[0], filter, split, sums);
+      }
       if (sums_here) y_sum += sum_of_outputs(thread, outputs, unit);
     }
     add_splits(thread, own, split, together, sums);
-    if (split == 0) store_weights(chunk, block, block.filter + filter, first_column, sums);
+    if (split == 0) store_weights(chunk, block, block.filter + filter, first_column, column_step, sums);
     if (sums_here) store_sums(thread, chunk, block, y_sum);
   }
 
@@ -97,7 +105,7 @@ struct ConvWeightTile {
     for (int k = 0; k < block_filters(); k += together) {
       const int plane = unit.image * s.filters + block.group * s.group_filters + block.filter + k;
       Digits at = digits_of(tiling.pixels, thread.index());
-      for (int p = thread.index(); p < tiling.rows * tiling.width; p += thread.size()) {
+      for (int p = thread.index(); p < tiling.rows * tiling.pitch; p += thread.size()) {
         float values[together];
         for (int j = 0; j < together; ++j) {
           const bool there = block.filter + k + j < s.group_filters && at.low < unit.width && at.middle < unit.rows;
@@ -115,7 +123,7 @@ struct ConvWeightTile {
     const int input_step = tiling.splits * s.stride_width, output_step = tiling.splits * block_filters();
     for (int row = 0; row < unit.rows; ++row) {
       int input = row * s.stride_height * tiling.inputs.pitch + split * s.stride_width;
-      int output = (row * tiling.width + split) * block_filters() + filter;
+      int output = (row * tiling.pitch + split) * block_filters() + filter;
       for (int column = split; column < unit.width; column += tiling.splits, input += input_step, output += output_step) {
         float x_values[thread_taps], y_values[thread_filters];
         for (int j = 0; j < thread_taps; ++j) x_values[j] = inputs.load(input + offset[j]);
@@ -126,12 +134,29 @@ struct ConvWeightTile {
     }
   }
 
+  // Four pixels of a row at a time; the staged y is zero beyond the last one.
+  WENGERT_DEVICE void add_quads(const Shared<float>& inputs, const Shared<float>& outputs, const Unit& unit, int offset, int filter,
+                                int split, Sums& sums) const {
+    constexpr int reach = (4 + thread_taps - 1 + 3) / 4 * 4;
+    for (Digits at = digits_of(tiling.quads, split); at.middle < unit.rows && at.high == 0; advance(tiling.quads, at)) {
+      float x_values[reach];
+      load_run(inputs, offset + at.middle * s.stride_height * tiling.inputs.pitch + at.low * 4, x_values);
+      const int output = (at.middle * tiling.pitch + at.low * 4) * block_filters() + filter;
+      for (int i = 0; i < 4; ++i) {
+        float y_values[thread_filters];
+        load_run(outputs, output + i * block_filters(), y_values);
+        for (int k = 0; k < thread_filters; ++k)
+          for (int j = 0; j < thread_taps; ++j) sums[k][j] += x_values[i + j] * y_values[k];
+      }
+    }
+  }
+
   // Of one filter, every so many pixels of it.
   WENGERT_DEVICE float sum_of_outputs(const Thread& thread, const Shared<float>& outputs, const Unit& unit) const {
     const int filter = thread.index() % block_filters(), sharers = thread.size() / block_filters();
     float sum = 0.0f;
     if (thread.index() / block_filters() >= sharers) return sum;
-    for (int p = thread.index() / block_filters(); p < unit.rows * tiling.width; p += sharers)
+    for (int p = thread.index() / block_filters(); p < unit.rows * tiling.pitch; p += sharers)
       sum += outputs.load(p * block_filters() + filter);
     return sum;
   }
@@ -157,13 +182,13 @@ struct ConvWeightTile {
   WENGERT_DEVICE int filter_elements() const { return s.group_channels * s.kernel_height * s.kernel_width; }
   WENGERT_DEVICE Index part(int chunk) const { return Index{chunk} * (Index{s.filters} * filter_elements() + s.filters); }
 
-  WENGERT_DEVICE void store_weights(int chunk, const Place& block, int filter, int first_column, const Sums& sums) const {
+  WENGERT_DEVICE void store_weights(int chunk, const Place& block, int filter, int first_column, int column_step, const Sums& sums) const {
     const int taps = s.kernel_height * s.kernel_width;
     for (int k = 0; k < thread_filters; ++k) {
       if (filter + k >= s.group_filters) continue;
       const int first = (block.group * s.group_filters + filter + k) * filter_elements() + block.channel * taps;
       for (int j = 0; j < thread_taps; ++j) {
-        const int column = first_column + j * tiling.columns;
+        const int column = first_column + j * column_step;
         if (valid(block, column)) parts.store(part(chunk) + first + column, sums[k][j]);
       }
     }
@@ -205,13 +230,18 @@ void launch_conv_weight(Queue& queue, const char* kernel, const ConvGeometry& g,
   const Planes planes{{x, count.x}, s.height, s.width};
   auto* const parts = static_cast<float*>(workspace);
   const Index part = count.w + g.filters;
-  const auto run = [&](auto filters) {
+  const auto run = [&](auto filters, auto width) {
     launch(queue, kernel, tiling.grid(s.groups),
-           ConvWeightTile<filters(), Source>{s, tiling, planes, y, {parts, tiling.chunks * part}, sums != nullptr});
+           ConvWeightTile<filters(), width(), Source>{s, tiling, planes, y, {parts, tiling.chunks * part}, sums != nullptr});
   };
-  if (tiling.thread_filters == 1) run(std::integral_constant<int, 1>());
-  else if (tiling.thread_filters == 4) run(std::integral_constant<int, 4>());
-  else run(std::integral_constant<int, 8>());
+  const auto run_width = [&](auto filters) {
+    if (tiling.kernel_width == 5) run(filters, std::integral_constant<int, 5>());
+    else if (tiling.kernel_width == 3) run(filters, std::integral_constant<int, 3>());
+    else run(filters, std::integral_constant<int, 0>());
+  };
+  if (tiling.thread_filters == 1) run(std::integral_constant<int, 1>(), std::integral_constant<int, 0>());
+  else if (tiling.thread_filters == 4) run_width(std::integral_constant<int, 4>());
+  else run_width(std::integral_constant<int, 8>());
   sum_parts(queue, tiling.chunks, part, parts, count.w, w, g.filters, sums, false);
 }
 

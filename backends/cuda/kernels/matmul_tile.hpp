@@ -24,8 +24,9 @@ struct ProductTile {
   Global<const float> a, b;
   Finish finish;
 
-  struct Next {
-    float a[loads], b[loads];
+  // Of the elements of a slice those that a thread brings: where the first stands, and how far apart they are.
+  struct Share {
+    int depth, across, depth_step, across_step;
   };
 
   WENGERT_DEVICE void operator()(Thread& thread) const {
@@ -37,15 +38,22 @@ struct ProductTile {
     const int split = thread.index() / (side * side), row = thread.index() / side % side * 4, column = thread.index() % side * 4;
     const Shared<float> a_slice = thread.shared<float>(0, slice), b_slice = thread.shared<float>(slice * 4, slice);
 
-    float sums[4][4] = {};
-    Next next;
-    read(thread, n, first_row, first_column, 0, next);
+    const Share a_share = share_of(thread, s.a.column == 1), b_share = share_of(thread, s.b.row == 1);
+    const Index a_first = n * s.a.step + Index{first_row} * s.a.row, b_first = n * s.b.step + Index{first_column} * s.b.column;
+    const auto read_next = [&](int k, float(&next_a)[loads], float(&next_b)[loads]) {
+      read(a, a_first, a_share, s.a.column, s.a.row, s.rows - first_row, k, next_a);
+      read(b, b_first, b_share, s.b.row, s.b.column, s.columns - first_column, k, next_b);
+    };
+
+    float sums[4][4] = {}, next_a[loads], next_b[loads];
+    read_next(0, next_a, next_b);
     for (int k = 0; k < s.inner; k += depth) {
-      write(thread, a_slice, s.a.column == 1, next.a);
-      write(thread, b_slice, s.b.row == 1, next.b);
+      write(a_slice, a_share, next_a);
+      write(b_slice, b_share, next_b);
       thread.barrier();
-      read(thread, n, first_row, first_column, k + depth, next);
-      for (int i = split; i < depth; i += splits) {
+      read_next(k + depth, next_a, next_b);
+      for (int j = 0; j < depth / splits; ++j) {
+        const int i = split + j * splits;
         const Four left = a_slice.load_four(i * pitch + row), right = b_slice.load_four(i * pitch + column);
         const float l[4] = {left.x, left.y, left.z, left.w}, r[4] = {right.x, right.y, right.z, right.w};
         for (int p = 0; p < 4; ++p)
@@ -58,7 +66,7 @@ struct ProductTile {
     for (int p = 0; p < 4; ++p)
       parts.store_four((split * tile + row + p) * tile + column, {sums[p][0], sums[p][1], sums[p][2], sums[p][3]});
     thread.barrier();
-    for (int e = thread.index(); e < tile * tile; e += product_threads) {
+    for (int e = thread.index(); e < tile * tile; e += thread.size()) {
       const int i = first_row + e / tile, j = first_column + e % tile;
       if (i >= s.rows || j >= s.columns) continue;
       float sum = 0.0f;
@@ -67,29 +75,24 @@ struct ProductTile {
     }
   }
 
-  // Of the elements that this thread brings: number u among rows (or columns) and depth, along the axis on which they lie side by side.
-  WENGERT_DEVICE static int depth_of(const Thread& thread, bool along_depth, int u) {
-    const int e = thread.index() + u * product_threads;
-    return along_depth ? e % depth : e / tile;
-  }
-  WENGERT_DEVICE static int across_of(const Thread& thread, bool along_depth, int u) {
-    const int e = thread.index() + u * product_threads;
-    return along_depth ? e / depth : e % tile;
+  // Threads stand along the axis on which elements lie side by side.
+  WENGERT_DEVICE static Share share_of(const Thread& thread, bool along_depth) {
+    const int t = thread.index();
+    return along_depth ? Share{t % depth, t / depth, 0, product_threads / depth} : Share{t / tile, t % tile, product_threads / tile, 0};
   }
 
-  WENGERT_DEVICE void read(const Thread& thread, int n, int first_row, int first_column, int first, Next& next) const {
+  // `first` is the operand's element at the tile's first row (or column) and depth 0, of which `across` are left.
+  WENGERT_DEVICE void read(const Global<const float>& from, Index first, const Share& share, int depth_stride, int across_stride,
+                           int across, int k, float (&values)[loads]) const {
     for (int u = 0; u < loads; ++u) {
-      const int k = first + depth_of(thread, s.a.column == 1, u), i = first_row + across_of(thread, s.a.column == 1, u);
-      next.a[u] = k < s.inner && i < s.rows ? a.load(n * s.a.step + i * s.a.row + k * s.a.column) : 0.0f;
-    }
-    for (int u = 0; u < loads; ++u) {
-      const int k = first + depth_of(thread, s.b.row == 1, u), j = first_column + across_of(thread, s.b.row == 1, u);
-      next.b[u] = k < s.inner && j < s.columns ? b.load(n * s.b.step + k * s.b.row + j * s.b.column) : 0.0f;
+      const int inner = k + share.depth + u * share.depth_step, i = share.across + u * share.across_step;
+      values[u] = inner < s.inner && i < across ? from.load(first + i * across_stride + inner * depth_stride) : 0.0f;
     }
   }
 
-  WENGERT_DEVICE static void write(const Thread& thread, const Shared<float>& to, bool along_depth, const float (&values)[loads]) {
-    for (int u = 0; u < loads; ++u) to.store(depth_of(thread, along_depth, u) * pitch + across_of(thread, along_depth, u), values[u]);
+  WENGERT_DEVICE static void write(const Shared<float>& to, const Share& share, const float (&values)[loads]) {
+    for (int u = 0; u < loads; ++u)
+      to.store((share.depth + u * share.depth_step) * pitch + share.across + u * share.across_step, values[u]);
   }
 };
 
