@@ -112,14 +112,19 @@ TEST_CASE("cuda device: a queue that is gone has done its work before its memory
   const auto device = runtime();
   constexpr std::size_t count = std::size_t{1} << 22;
   const Floats b(*device, count);
+  std::unique_ptr<wg::DeviceEvent> copied;
   {
     const Floats a(*device, count);
     const auto queue = device->make_queue();
     queue->fill(a.data(), 5, a.bytes());
+    queue->wait();
     queue->copy(b.data(), a.data(), a.bytes());
+    copied = queue->record();
   }
   const Floats c(*device, count);
   device->queue().fill(c.data(), 0x7f, c.bytes());
+  device->queue().wait();
+  copied->wait();
   CHECK(b.values(device->queue()) == repeated(count, 5));
 }
 

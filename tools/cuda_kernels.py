@@ -61,7 +61,7 @@ class Launch:
     shared: int  # bytes a block, dynamic
 
 
-# How the launchers in backends/cuda/kernels/ launch bodies other than grid_for() does: body, without template arguments: threads, shared bytes.
+# How the launchers in backends/cuda/ launch bodies other than grid_for() does: body, without template arguments: threads, shared bytes.
 USUAL = Launch(256, 0)
 LAUNCHES = {}
 
@@ -176,7 +176,7 @@ def main():
     architectures = options.architectures.split(",")
     if unknown := [architecture for architecture in architectures if architecture not in LIMITS]:
         sys.exit(f"wanted architectures of {', '.join(LIMITS)}, got {', '.join(unknown)}")
-    sources = sorted((ROOT / "backends/cuda/kernels").glob("*.cu"))
+    sources = sorted(path for path in (ROOT / "backends/cuda").rglob("*.cu") if path.parent.name != "runtime")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         jobs = [pool.submit(compile_one, options.nvcc, options.include, source, architecture) for source in sources for architecture in architectures]
         kernels = [kernel for job in jobs for kernel in job.result()]
