@@ -23,9 +23,10 @@ struct RunChain {
   Index count = 0;
   bool vector = false;  // all that is read element by element, and the output, is aligned
 
+  // Behind the last element, too.
   WENGERT_DEVICE float of_channel(const Global<const float>& data, Index i) const {
     std::uint32_t plane = pixels.quotient(static_cast<std::uint32_t>(i));
-    return i < count ? data.load(channels.split(plane)) : 0.0f;
+    return data.load(channels.split(plane));
   }
   WENGERT_DEVICE Four read(const ChainInput& from, Index i) const {
     switch (from.read) {
