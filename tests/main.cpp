@@ -15,7 +15,7 @@ int main(int count, char** words) {
   try {
     const char* const device = std::getenv("WENGERT_TEST_DEVICE");
     if (device != nullptr && std::string(device) == "cuda") wengert::cuda_device(0);
-    else wengert::open_device(wengert::cuda::emulated_runtime({}));
+    else wengert::open_device(wengert::cuda::emulated::emulated_runtime({}));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <wengert/backends/cuda/batch_norm.hpp>
+#include <wengert/backends/cuda/conv.hpp>
 #include <wengert/backends/cuda/copy.hpp>
 #include <wengert/backends/cuda/data.hpp>
 #include <wengert/backends/cuda/dropout.hpp>
 #include <wengert/backends/cuda/elementwise.hpp>
 #include <wengert/backends/cuda/guard.hpp>
 #include <wengert/backends/cuda/index.hpp>
+#include <wengert/backends/cuda/matmul.hpp>
 #include <wengert/backends/cuda/metrics.hpp>
 #include <wengert/backends/cuda/optimiser.hpp>
 #include <wengert/backends/cuda/pool.hpp>
@@ -23,12 +25,14 @@ namespace wengert::cuda {
 //   ...
 struct Functions {
   BatchNormFunctions batch_norm;
+  ConvFunctions conv;
   CopyFunctions copy;
   DataFunctions data;
   DropoutFunctions dropout;
   ElementwiseFunctions elementwise;
   GuardFunctions guard;
   IndexFunctions index;
+  MatmulFunctions matmul;
   MetricsFunctions metrics;
   OptimiserFunctions optimiser;
   PoolFunctions pool;
@@ -36,6 +40,7 @@ struct Functions {
   SoftmaxFunctions softmax;
 };
 
+const Functions& device_functions();    // runtime/device_functions.cpp, in libwengert_cuda.so
 const Functions& emulated_functions();  // emulator/functions.cpp, in tests only
 
 }  // namespace wengert::cuda

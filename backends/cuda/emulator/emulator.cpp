@@ -52,8 +52,8 @@ class Emulator {
 
   void run(const Launch& launch, Schedule& schedule, const Memory* known);
 
-  // How messages call who made an earlier access.
-  std::string who(const Trace& trace, Conflict conflict) const;
+  // "thread 3 of block 1 wrote at line 20": the access that a later one conflicts with.
+  std::string earlier(const Trace& trace, Conflict conflict, const char* did) const;
 
   Clock clock;
   Block block;
@@ -111,23 +111,22 @@ void Emulator::run(const Launch& launch, Schedule& schedule, const Memory* known
   }
 }
 
-std::string Emulator::who(const Trace& trace, Conflict conflict) const {
-  const std::string at = " at line " + std::to_string(trace.line());
-  if (conflict == Conflict::threads)
-    return "thread " + std::to_string(trace.thread()) + " of the same block" + at + " with no barrier between";
-  if (trace.in_block(clock)) return "another block";
+std::string Emulator::earlier(const Trace& trace, Conflict conflict, const char* did) const {
+  const std::string thread = "thread " + std::to_string(trace.thread()), at = std::string(did) + " at line " + std::to_string(trace.line());
+  if (conflict == Conflict::threads) return thread + " of the same block " + at + " with no barrier between";
+  if (trace.in_block(clock)) return std::string("another block ") + did;
   const auto after = std::upper_bound(begun_.begin(), begun_.end(), trace.interval(),
                                       [](std::uint32_t interval, const auto& each) { return interval < each.first; });
-  return "thread " + std::to_string(trace.thread()) + " of block " + std::to_string(std::prev(after)->second) + at;
+  return thread + " of block " + std::to_string(std::prev(after)->second) + " " + at;
 }
 
-const char* verb(Access access) { return access == Access::read ? "read" : access == Access::write ? "write" : "atomic"; }
+const char* name(Access access) { return access == Access::read ? "read" : access == Access::write ? "write" : "atomic access"; }
 
 // "a write of elements 4 to 7".
 std::string access_text(Access access, Index i, Index many) {
   const std::string article = access == Access::atomic ? "an " : "a ", element = std::to_string(i);
   const std::string which = many == 1 ? " of element " + element : " of elements " + element + " to " + std::to_string(i + many - 1);
-  return article + verb(access) + which;
+  return article + name(access) + which;
 }
 
 struct Request {
@@ -142,13 +141,11 @@ struct Request {
 }
 
 [[noreturn, gnu::cold]] void stop_race(const Cell& cell, const Clock& clock, const Request& request) {
-  const bool atomic = request.access == Access::atomic;
-  const Conflict written = cell.write.conflict(clock, running->block.running(), atomic);
-  const Conflict read = cell.read.conflict(clock, running->block.running(), false);
-  const bool by_write = written != Conflict::none;
-  stop(FaultKind::race, request,
-       std::string(by_write ? " written by " : " read by ") +
-           (by_write ? running->who(cell.write, written) : running->who(cell.read, read)));
+  const int thread = running->block.running();
+  const Conflict written = cell.write.conflict(clock, thread, request.access == Access::atomic);
+  const std::string who = written != Conflict::none ? running->earlier(cell.write, written, "wrote")
+                                                    : running->earlier(cell.read, cell.read.conflict(clock, thread, false), "read");
+  stop(FaultKind::race, request, ", which " + who);
 }
 
 [[noreturn, gnu::cold]] void stop_outside() { fail("[emulator] a kernel's memory is accessed while none runs"); }
