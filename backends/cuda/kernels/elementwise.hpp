@@ -94,7 +94,7 @@ inline std::string refuse_chain(const Chain& chain) {
 
 inline void chain(Queue& queue, const Chain& chain, std::span<const float* const> inputs, const Shape& shape, float* out) {
   RunChain body;
-  if (const std::string refusal = translate(chain, body.program); !refusal.empty()) fail(std::string(queue.node) + " " + refusal);
+  want(queue, translate(chain, body.program));
   const Index channels = shape.rank() > 1 ? shape[1] : 1, pixels = shape.rank() > 2 ? shape.elements(2, shape.rank()) : 1;
   body.count = shape.elements();
   body.out = {out, body.count};
