@@ -78,14 +78,17 @@ class DeviceRuntime {
   virtual void release(void* memory) noexcept = 0;  // given to somebody else only behind all work that queues have by now
   virtual void* allocate_pinned(Index bytes) = 0;   // of the host, for upload_pinned()
   virtual void release_pinned(void* memory) noexcept = 0;
-  virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
-  virtual DeviceQueue& queue() = 0;  // what eager calls run on
+  virtual std::unique_ptr<DeviceQueue> make_queue() = 0;  // no queue outlives its runtime
+  virtual DeviceQueue& queue() = 0;                       // what eager calls run on; it is not captured
 };
 
 // Makes a device known to the process, or replaces it: from then on tensors can live there.
 void open_device(std::shared_ptr<DeviceRuntime> runtime);
 void close_device(Device device);
-// Throws Error where it has not been opened.
-std::shared_ptr<DeviceRuntime> device_runtime(Device device);
+std::shared_ptr<DeviceRuntime> device_runtime(Device device);       // throws Error where it has not been opened
+std::shared_ptr<DeviceRuntime> find_device_runtime(Device device);  // null where it has not been opened
+
+// What text_of() writes; "cuda" is cuda:0. Throws Error on other text. The device need not be open, nor exist.
+Device parse_device(const std::string& text);
 
 }  // namespace wengert

@@ -13,10 +13,7 @@
 
 namespace wengert {
 
-namespace {
-
-// Sizes of a call from its operands' shapes; throws where they do not fit.
-MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const Shape& b) {
+MatmulGeometry matmul_geometry(const MatmulAttributes& flags, const Shape& a, const Shape& b) {
   if (a.rank() < 2 || a.rank() > 3 || b.rank() < 2 || b.rank() > 3)
     fail("wanted operands of rank 2 or 3, got " + a.text() + " and " + b.text());
   const auto size = [](const Shape& shape, bool transposed, int axis) { return shape[shape.rank() - 2 + (transposed ? 1 - axis : axis)]; };
@@ -36,6 +33,8 @@ MatmulGeometry geometry_of(const MatmulAttributes& flags, const Shape& a, const 
   g.batch = !g.shared_a ? a[0] : !g.shared_b ? b[0] : 1;
   return g;
 }
+
+namespace {
 
 std::vector<Var> matmul_vjp(const VjpCall& call) {
   const auto [ta, tb] = call.as<MatmulAttributes>();
@@ -71,7 +70,7 @@ Kernel matmul_kernel(const char* backend) {
   Kernel kernel;
   kernel.backend = backend;
   kernel.run = [](const KernelCall& call) {
-    const auto g = geometry_of(call.attributes.as<MatmulAttributes>(), call.input(0).shape, call.input(1).shape);
+    const auto g = matmul_geometry(call.attributes.as<MatmulAttributes>(), call.input(0).shape, call.input(1).shape);
     product(g, call.input(0), call.input(1), call.output(0));
   };
   return kernel;
@@ -84,7 +83,7 @@ Product product_of(const MatmulGeometry& g) { return g.transpose_a ? Product::we
 
 // `first` and `last` cut the rows of a weight gradient.
 void direct_product(const KernelCall& call, Index first, Index last) {
-  const auto g = geometry_of(call.attributes.as<MatmulAttributes>(), call.input(0).shape, call.input(1).shape);
+  const auto g = matmul_geometry(call.attributes.as<MatmulAttributes>(), call.input(0).shape, call.input(1).shape);
   const float *a = call.input(0).read<float>(), *b = call.input(1).read<float>();
   float* const c = call.output(0).write<float>();
   switch (product_of(g)) {
@@ -122,19 +121,19 @@ Kernel direct_matmul_kernel() {
   kernel.backend = "direct";
   kernel.dtypes = {DType::f32};
   kernel.refuse = [](const OpQuery& query) -> std::string {
-    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    const auto g = matmul_geometry(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     if (!g.shared_a || !g.shared_b) return "it takes no batch of matrices";
     if (g.transpose_a && g.transpose_b) return "it does not take both operands transposed";
     return {};
   };
   kernel.slower = [](const OpQuery& query) {
-    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    const auto g = matmul_geometry(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     const bool weight = product_of(g) == Product::weight;
     return slower_than_blas(weight ? g.inner : g.rows, (weight ? g.rows : g.inner) * g.columns);
   };
   kernel.run = [](const KernelCall& call) { direct_product(call, 0, call.output(0).shape[0]); };
   kernel.prepare = [](const PlanQuery& query) -> Preparation {
-    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    const auto g = matmul_geometry(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     return {std::make_unique<PreparedProduct>(g.rows, query.whole && product_of(g) == Product::weight), {}};
   };
   return kernel;
@@ -152,14 +151,14 @@ Op make_matmul() {
     want_float(query, 0);
     want_same_dtype(query, 0, 1);
     const Shape &a = query.shape(0), &b = query.shape(1);
-    const MatmulGeometry g = geometry_of(query.attributes.as<MatmulAttributes>(), a, b);
+    const MatmulGeometry g = matmul_geometry(query.attributes.as<MatmulAttributes>(), a, b);
     const bool batched = !g.shared_a || !g.shared_b;
     return std::vector<Spec>{{batched ? Shape{g.batch, g.rows, g.columns} : Shape{g.rows, g.columns}, query.dtype(0)}};
   };
   op.vjp = matmul_vjp;
   op.batch = matmul_batch;
   op.flops = [](const OpQuery& query) {
-    const auto g = geometry_of(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
+    const auto g = matmul_geometry(query.attributes.as<MatmulAttributes>(), query.shape(0), query.shape(1));
     return 2.0 * static_cast<double>(g.batch * g.rows) * static_cast<double>(g.inner * g.columns);
   };
   op.kernels = {matmul_kernel<naive::matmul>("naive"), matmul_kernel<blas::matmul>("matrix"), direct_matmul_kernel()};

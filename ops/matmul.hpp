@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include <wengert/backends/geometry.hpp>
 #include <wengert/engine/tape.hpp>
 
 namespace wengert {
@@ -20,11 +21,14 @@ Var matmul(const At& a, const Var& b, const MatmulOptions& options = {});
 Var linear(const At& x, const Var& w);
 Var linear(const At& x, const Var& w, const Var& b);
 
-std::vector<Op> matmul_ops();
-
 struct MatmulAttributes {
   bool transpose_a = false, transpose_b = false;
   std::string describe() const;
 };
+
+// Sizes of a product from its operands' shapes, rank 2 or 3. Throws Error where they do not fit.
+MatmulGeometry matmul_geometry(const MatmulAttributes& flags, const Shape& a, const Shape& b);
+
+std::vector<Op> matmul_ops();
 
 }  // namespace wengert

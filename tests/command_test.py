@@ -46,7 +46,7 @@ with tempfile.TemporaryDirectory() as name:
         check_help(f"wengert {sub} --help", wengert(*sub.split(), "--help").stdout)
 
     for sub in ("train", "plan", "summary", "bench conv", "bench step", "bench predict"):
-        check("auto, naive, matrix, im2col, direct, winograd" in wengert(*sub.split(), "--help").stdout, f"{sub} --help does not list the kernels")
+        check("auto, naive, matrix, im2col, direct, winograd, cuda-plain" in wengert(*sub.split(), "--help").stdout, f"{sub} --help does not list the kernels")
 
     out = json.loads(wengert("train", *short, "--validation", 100, "--out", model, "--history", folder / "h.jsonl", "--json").stdout)
     check(len(out["epochs"]) == 2 and out["steps"] == 32, f"train --json: {out}")

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   cmake ninja-build python3
   libfmt-dev libtbb-dev libxtensor-dev libxtensor-blas-dev libopenblas-dev libhwy-dev libtomlplusplus-dev nlohmann-json3-dev
-  zlib1g-dev libpng-dev libcli11-dev doctest-dev
+  zlib1g-dev libpng-dev libcli11-dev doctest-dev libboost-context-dev
   "$@"
 )
 command -v c++ >/dev/null || packages+=(g++)

@@ -22,7 +22,7 @@
 #include <wengert/backends/cuda/side.hpp>
 
 #if defined(__CUDACC__)
-#include <wengert/backends/cuda/thread_device.hpp>
+#include <wengert/backends/cuda/thread_device.cuh>
 #else
 #include <wengert/backends/cuda/emulator/thread_emulated.hpp>
 #endif

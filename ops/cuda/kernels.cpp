@@ -25,7 +25,7 @@ Kernel cuda::any_kernel(std::function<void(const KernelCall&)> run) {
 
 void add_cuda_kernels(Catalogue& catalogue) {
   for (const auto family : {add_cuda_conv, add_cuda_elementwise, add_cuda_shape, add_cuda_reduce, add_cuda_pool, add_cuda_softmax,
-                            add_cuda_layers, add_cuda_index, add_cuda_optimiser, add_cuda_data})
+                            add_cuda_layers, add_cuda_index, add_cuda_optimiser, add_cuda_data, add_cuda_matmul})
     family(catalogue);
 }
 

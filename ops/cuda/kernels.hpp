@@ -22,6 +22,7 @@ void add_cuda_layers(Catalogue& catalogue);
 void add_cuda_index(Catalogue& catalogue);
 void add_cuda_optimiser(Catalogue& catalogue);
 void add_cuda_data(Catalogue& catalogue);
+void add_cuda_matmul(Catalogue& catalogue);
 
 namespace cuda {
 

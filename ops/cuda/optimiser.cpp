@@ -29,25 +29,25 @@ SgdTensor tensor_of(const SgdStep& /*step*/, const KernelCall& call) {
 }
 
 // Calls with the same settings go into one launch.
-template <class Tensor, auto step_of_call, auto function>
+template <class Entry, auto step_of_call, auto function>
 Kernel update() {
   Kernel made = kernel([](const KernelCall& call) {
     const auto step = step_of_call(call);
-    const Tensor one[] = {tensor_of(step, call)};
-    (functions_of(call).optimiser.*function)(queue_of(call), step, one);
+    const Entry one[] = {tensor_of(step, call)};
+    (functions_of(call).optimiser.*function)(queue_of(call), step, std::span<const Entry>(one));
   });
   made.run_together = [](std::span<const KernelCall> calls) {
     std::vector<bool> done(calls.size(), false);
     for (std::size_t first = 0; first < calls.size(); ++first) {
       if (done[first]) continue;
       const auto step = step_of_call(calls[first]);
-      std::vector<Tensor> tensors;
+      std::vector<Entry> tensors;
       for (std::size_t i = first; i < calls.size(); ++i) {
         if (done[i] || !(step_of_call(calls[i]) == step)) continue;
         tensors.push_back(tensor_of(step, calls[i]));
         done[i] = true;
       }
-      (functions_of(calls[first]).optimiser.*function)(queue_of(calls[first]), step, tensors);
+      (functions_of(calls[first]).optimiser.*function)(queue_of(calls[first]), step, std::span<const Entry>(tensors));
     }
   };
   return made;

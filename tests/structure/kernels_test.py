@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 BACKENDS = pathlib.Path(os.environ["WENGERT_SOURCE"]) / "backends"
-NO_KERNELS = {"direct/target"}  # chooses the instruction set of the others
+NO_KERNELS = {"direct/target", "cuda/open", "cuda/queue"}  # choose the instruction set of the others, open the device, hand on
 
 
 def opening(path):

@@ -29,6 +29,7 @@ if(WENGERT_BUILD_COMMAND OR WENGERT_BUILD_TESTS)
 endif()
 if(WENGERT_BUILD_TESTS)
   wengert_need(doctest-dev doctest CONFIG)
+  wengert_need(libboost-context-dev boost_context CONFIG)  # the threads of emulated CUDA kernels
   wengert_need(python3 Python3 COMPONENTS Interpreter)
 endif()
 

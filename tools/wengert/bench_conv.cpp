@@ -139,7 +139,9 @@ std::vector<std::string> willing(const Convolution& convolution, const std::vect
 std::vector<Row> measure(const Convolution& convolution, const ConvArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
   std::vector<std::string> backends;
-  for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) backends.push_back(kernel.backend);
+  for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) {
+    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
+  }
   const std::shared_ptr<Executor> serial = tbb_executor(1), parallel = tbb_executor(arguments.threads);
   const std::vector<std::string> wanted = arguments.kernels.empty() ? willing(convolution, backends, parallel) : arguments.kernels;
   std::vector<Row> rows;
@@ -165,7 +167,9 @@ std::vector<Row> measure_planned(const Convolution& convolution, const ConvArgum
   const Catalogue catalogue = builtin_catalogue();
   const Op& op = catalogue.at(convolution.op());
   std::vector<std::string> backends;
-  for (const Kernel& kernel : op.kernels) backends.push_back(kernel.backend);
+  for (const Kernel& kernel : op.kernels) {
+    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
+  }
   const std::shared_ptr<Executor> executor = tbb_executor(arguments.threads);
   const NoRecording no_recording;
   const std::vector<Tensor> eager = {convolution().value()};

@@ -99,7 +99,9 @@ std::vector<Row> measure(const OpArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
   const Op& op = catalogue.at(arguments.op);
   std::vector<std::string> backends;
-  for (const Kernel& kernel : op.kernels) backends.push_back(kernel.backend);
+  for (const Kernel& kernel : op.kernels) {
+    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
+  }
   if (!arguments.kernel.empty()) want_kernel(op.name, backends, arguments.kernel);
   const std::vector<std::string> kernels = arguments.kernel.empty() ? backends : std::vector<std::string>{arguments.kernel};
   const std::vector<Sample> samples = op.samples();

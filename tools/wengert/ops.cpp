@@ -22,14 +22,19 @@ struct KernelState {
   std::vector<std::string> dtypes;
   Index samples = 0, refused = 0;    // of the op's sample calls in the kernel's first dtype
   std::vector<std::string> reasons;  // each once
+  bool elsewhere = false;            // on a device
 
-  bool available() const { return samples == 0 || refused < samples; }
+  bool available() const { return !elsewhere && (samples == 0 || refused < samples); }
 };
 
 KernelState state_of(const Op& op, const Kernel& kernel) {
   KernelState state;
   const std::vector<DType> all = {DType::f32, DType::f64, DType::i32, DType::u8};
   for (const DType dtype : kernel.dtypes.empty() ? all : kernel.dtypes) state.dtypes.push_back(name(dtype));
+  if (kernel.device != Device::Kind::cpu) {  // what it refuses is known where such a device is open
+    state.elsewhere = true;
+    return state;
+  }
   for (const Sample& sample : op.samples()) {
     ++state.samples;
     if (!kernel.refuse) continue;
@@ -61,6 +66,7 @@ Json json_of(const Op& op) {
     const KernelState state = state_of(op, kernel);
     kernels.push_back({{"backend", kernel.backend},
                        {"dtypes", state.dtypes},
+                       {"device", name(kernel.device)},
                        {"available", state.available()},
                        {"samples", state.samples},
                        {"refused", state.refused},
@@ -74,6 +80,7 @@ Json json_of(const Op& op) {
 std::string text_of(const Op& op, const Kernel& kernel) {
   const KernelState state = state_of(op, kernel);
   std::string result = fmt::format("{} {}", kernel.backend, fmt::join(state.dtypes, " "));
+  if (state.elsewhere) return fmt::format("{} on {}", result, name(kernel.device));
   if (!state.available()) return result + fmt::format(" (not available here: {})", fmt::join(state.reasons, "; "));
   if (state.refused > 0)
     result += fmt::format(" (refuses {} of {} samples: {})", state.refused, state.samples, fmt::join(state.reasons, "; "));
@@ -97,7 +104,9 @@ void list_ops(bool as_json) {
     table.add({name, kernels, op.summary});
   }
   print_line(table.text());
-  print_line(fmt::format("{} ops. Every kernel listed is built in and runs on this machine unless it says why not.", names.size()));
+  print_line(fmt::format(
+      "{} ops. Every kernel listed is built in and runs on this machine unless it says why not; those on cuda run on a CUDA device.",
+      names.size()));
 }
 
 }  // namespace

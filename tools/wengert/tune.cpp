@@ -92,6 +92,7 @@ class StepTuner {
 
   void collect(const Replay& replay) {
     for (auto kernel = step_.op->kernels.rbegin(); kernel != step_.op->kernels.rend(); ++kernel) {
+      if (kernel->device != Device::Kind::cpu) continue;
       for (const Layout wanted : layouts(*kernel)) {
         Candidate candidate{{kernel->backend, wanted}, std::make_unique<Trial>(replay, step_, *kernel, wanted, executor_.workers())};
         candidate.row.refusal = candidate.trial->refusal();

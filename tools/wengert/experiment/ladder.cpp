@@ -53,9 +53,11 @@ Json measure_kernel(const std::string& backend, Index batch) {
 std::vector<Measurement> ladder_measurements(const ExperimentSettings& settings) {
   std::vector<Measurement> list = {{"ladder", "ladder/machine", "ladder: the machine's limits", 1, measure_machine}};
   const Index batch = settings.quick ? 8 : 64;
-  for (const Kernel& kernel : builtin_catalogue().at("conv2d").kernels)
+  for (const Kernel& kernel : builtin_catalogue().at("conv2d").kernels) {
+    if (kernel.device != Device::Kind::cpu) continue;
     list.push_back({"ladder", "ladder/" + kernel.backend, "ladder: " + kernel.backend, 2,
                     [backend = kernel.backend, batch] { return measure_kernel(backend, batch); }});
+  }
   return list;
 }
 

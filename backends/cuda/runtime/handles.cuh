@@ -1,0 +1,38 @@
+// Owners of what CUDA and cuBLAS hand out.
+#pragma once
+
+#include <memory>
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+
+namespace wengert::cuda {
+
+template <auto destroy>
+struct Destroy {
+  template <class T>
+  void operator()(T* handle) const noexcept {
+    destroy(handle);
+  }
+};
+
+using OwnedStream = std::unique_ptr<CUstream_st, Destroy<cudaStreamDestroy>>;
+using OwnedEvent = std::unique_ptr<CUevent_st, Destroy<cudaEventDestroy>>;
+using OwnedPool = std::unique_ptr<CUmemPoolHandle_st, Destroy<cudaMemPoolDestroy>>;
+using OwnedGraph = std::unique_ptr<CUgraph_st, Destroy<cudaGraphDestroy>>;
+using OwnedGraphExec = std::unique_ptr<CUgraphExec_st, Destroy<cudaGraphExecDestroy>>;
+using OwnedBlas = std::unique_ptr<cublasContext, Destroy<cublasDestroy>>;
+
+// For calls that a capture in the same thread forbids and that have nothing to do with it.
+class OutsideCapture {
+ public:
+  OutsideCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~OutsideCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  OutsideCapture(const OutsideCapture&) = delete;
+  OutsideCapture& operator=(const OutsideCapture&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+}  // namespace wengert::cuda

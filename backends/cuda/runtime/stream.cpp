@@ -1,0 +1,152 @@
+#include <wengert/backends/cuda/runtime/stream.cuh>
+
+#include <wengert/backends/cuda/functions.hpp>
+#include <wengert/backends/cuda/runtime/runtime.cuh>
+#include <wengert/engine/error.hpp>
+
+namespace wengert::cuda {
+namespace {
+
+OwnedEvent make_event(const Caller& caller) {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), caller, "an event");
+  return OwnedEvent(event);
+}
+
+class Event final : public DeviceEvent {
+ public:
+  explicit Event(const Caller& caller) : device_(caller.device), event_(make_event(caller)) {}
+  void wait() override { check(cudaEventSynchronize(event_.get()), Caller{device_}, "to wait for an event"); }
+  cudaEvent_t get() const { return event_.get(); }
+
+ private:
+  int device_;
+  OwnedEvent event_;
+};
+
+struct Recording final : DeviceRecording {
+  OwnedGraphExec graph;
+};
+
+}  // namespace
+
+Stream::Stream(Runtime& runtime, Role role) : runtime_(runtime), role_(role) {
+  runtime_.make_current();
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), caller(), "a stream");
+  stream_.reset(stream);
+  fence_ = make_event(caller());
+  if (role_ == Role::other) runtime_.add(*this);
+}
+
+Stream::~Stream() {
+  if (captured()) {
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(stream_.get(), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+  }
+  if (role_ == Role::other) runtime_.remove(*this);
+  blas_.reset();
+  if (blas_workspace_ != nullptr) cudaFreeAsync(blas_workspace_, stream_.get());
+  cudaGetLastError();
+}
+
+Caller Stream::caller() const { return {runtime_.index(), node}; }
+
+cudaStream_t Stream::ready() {
+  runtime_.make_current();
+  if (const std::int64_t allocations = runtime_.allocations();
+      role_ == Role::other && allocations != allocations_ && runtime_.let_use_memory(*this)) {
+    allocations_ = allocations;
+  }
+  return stream_.get();
+}
+
+void Stream::copy(void* to, const void* from, Index bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, ready()), caller(), "to copy");
+}
+
+void Stream::fill(void* to, std::uint8_t value, Index bytes) {
+  if (bytes == 0) return;
+  check(cudaMemsetAsync(to, value, static_cast<std::size_t>(bytes), ready()), caller(), "to fill");
+}
+
+// CUDA has copied memory that is not pinned when the call returns.
+void Stream::upload(void* to, const void* from, Index bytes) {
+  refuse_captured("to upload memory that is not pinned");
+  upload_pinned(to, from, bytes);
+}
+
+void Stream::upload_pinned(void* to, const void* from, Index bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, ready()), caller(), "to upload");
+}
+
+void Stream::download(void* to, const void* from, Index bytes) {
+  refuse_captured("to download");
+  if (bytes != 0) {
+    check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, ready()), Caller{runtime_.index()},
+          "to download");
+  }
+  wait();
+}
+
+void Stream::wait() { check(cudaStreamSynchronize(ready()), Caller{runtime_.index()}, "to wait for a queue"); }
+
+std::unique_ptr<DeviceEvent> Stream::record() {
+  const cudaStream_t stream = ready();
+  auto event = std::make_unique<Event>(caller());
+  check(cudaEventRecord(event->get(), stream), Caller{runtime_.index()}, "to record an event");
+  return event;
+}
+
+void Stream::wait_for(const DeviceEvent& event) {
+  const auto* const own = dynamic_cast<const Event*>(&event);
+  if (own == nullptr) fail(caller().text() + " wanted to wait for an event of a CUDA queue, got another's");
+  const cudaStream_t stream = ready();
+  const std::lock_guard lock(runtime_.mutex());  // this may begin a capture
+  check(cudaStreamWaitEvent(stream, own->get(), 0), Caller{runtime_.index()}, "to wait for an event");
+  if (role_ == Role::of_memory && captured()) fail(caller().text() + " wanted to record on queues of make_queue(), got queue()");
+}
+
+bool Stream::captured() const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing(stream_.get(), &status) == cudaSuccess && status != cudaStreamCaptureStatusNone;
+}
+
+void Stream::refuse_captured(const char* wanted) const {
+  if (captured()) fail(caller().text() + " wanted " + wanted + " between begin_capture() and end_capture(), where that can't be recorded");
+}
+
+void Stream::begin_capture() {
+  if (role_ == Role::of_memory) fail(caller().text() + " wanted to record on a queue of make_queue(), got queue()");
+  const cudaStream_t stream = ready();
+  const std::lock_guard lock(runtime_.mutex());
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), caller(), "to begin a recording");
+}
+
+std::unique_ptr<DeviceRecording> Stream::end_capture() {
+  runtime_.make_current();
+  cudaGraph_t raw = nullptr;
+  const cudaError_t error = cudaStreamEndCapture(stream_.get(), &raw);
+  const OwnedGraph graph(raw);
+  const Caller who{runtime_.index()};
+  check(error, who, "to end a recording");
+  cudaGraphExec_t exec = nullptr;
+  check(cudaGraphInstantiate(&exec, graph.get(), 0), who, "to make a recording replayable");
+  auto recording = std::make_unique<Recording>();
+  recording->graph.reset(exec);
+  check(cudaGraphUpload(exec, ready()), who, "to upload a recording");
+  return recording;
+}
+
+void Stream::replay(const DeviceRecording& recording) {
+  const auto* const own = dynamic_cast<const Recording*>(&recording);
+  if (own == nullptr) fail(caller().text() + " wanted a recording of a CUDA queue, got another's");
+  check(cudaGraphLaunch(own->graph.get(), ready()), Caller{runtime_.index()}, "to replay a recording");
+}
+
+const Functions& Stream::functions() const { return device_functions(); }
+
+}  // namespace wengert::cuda

@@ -1,0 +1,61 @@
+// A queue on a CUDA stream, with a cuBLAS handle of its own.
+#pragma once
+
+#include <memory>
+
+#include <wengert/backends/cuda/queue.hpp>
+#include <wengert/backends/cuda/runtime/check.cuh>
+#include <wengert/backends/cuda/runtime/handles.cuh>
+
+namespace wengert::cuda {
+
+class Runtime;
+
+class Stream final : public Queue {
+ public:
+  // The runtime's own queue(), in whose order memory is given and taken back, or one more.
+  enum class Role { of_memory, other };
+  Stream(Runtime& runtime, Role role);
+  ~Stream() override;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  void copy(void* to, const void* from, Index bytes) override;
+  void fill(void* to, std::uint8_t value, Index bytes) override;
+  void upload(void* to, const void* from,
+              Index bytes) override;  // throws Error while captured: a replay would read the host's memory again
+  void upload_pinned(void* to, const void* from, Index bytes) override;
+  void download(void* to, const void* from, Index bytes) override;
+
+  void wait() override;
+  std::unique_ptr<DeviceEvent> record() override;
+  void wait_for(const DeviceEvent& event) override;
+
+  void begin_capture() override;
+  std::unique_ptr<DeviceRecording> end_capture() override;
+  void replay(const DeviceRecording& recording) override;
+
+  const Functions& functions() const override;
+  // The same bits for the same operands: a handle has one stream and one workspace (cuBLAS Library, "Results Reproducibility").
+  void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override;
+
+  // The CUDA stream, which may be given work by the calling thread.
+  cudaStream_t ready();
+  Caller caller() const;
+
+ private:
+  friend class Runtime;
+  bool captured() const;
+  void refuse_captured(const char* wanted) const;
+  cublasHandle_t blas();
+
+  Runtime& runtime_;
+  Role role_;
+  OwnedStream stream_;
+  OwnedEvent fence_;              // for joins; whoever uses it holds the runtime's mutex
+  std::int64_t allocations_ = 0;  // those that this stream waits for
+  OwnedBlas blas_;
+  void* blas_workspace_ = nullptr;
+};
+
+}  // namespace wengert::cuda
