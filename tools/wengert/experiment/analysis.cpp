@@ -127,7 +127,9 @@ Spread spread_of(const std::vector<double>& values) {
   return result;
 }
 
-std::string SpeedRow::name() const { return threads > 0 ? fmt::format("{}, {}T", implementation, threads) : implementation; }
+std::string SpeedRow::name() const {
+  return threads > 0 && !std::isnan(ms) ? fmt::format("{}, {}T", implementation, threads) : implementation;
+}
 
 std::vector<SpeedRow> speed_rows(const Results& results) {
   std::vector<SpeedRow> rows = absent_once(all_speed_rows(results));

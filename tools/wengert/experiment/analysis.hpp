@@ -27,7 +27,7 @@ struct SpeedRow {
   double times_naive = nothing;                        // as fast as naive on one thread
   std::vector<report::Figure> of_report;               // those to set beside it
 
-  std::string name() const;  // "naive, 1T"
+  std::string name() const;  // "naive, 1T"; "CUDA" where it was not measured
 };
 std::vector<SpeedRow> speed_rows(const Results& results);  // large batches first
 double report_times_naive(const report::Figure& figure, int batch);

@@ -377,13 +377,14 @@ std::vector<Figure> curves(const Results& results) {
   const Range errors = error_range(accuracies);
   if (losses.empty() || errors.empty()) return {};
   Sketch sketch("curves", usual_width, 560);
+  constexpr int left = panel_left + 16;  // small losses have long numbers
   sketch.title("Training, epoch by epoch");
   sketch.add("set multiplot");
   sketch.add(fmt::format("set xrange [0.8:{}.2]; set format x ''", epochs));
   constexpr std::size_t most_tics = 12;
   if (epochs <= most_tics) sketch.add("set xtics 1");
   sketch.add(log_axis('y', losses.widened(1.3, 1.3)));
-  sketch.panel(panel_left, 74, panel_right, 285);
+  sketch.panel(left, 74, panel_right, 285);
   sketch.y_axis("training loss");
   std::vector<std::string> above, below;
   std::vector<Entry> legend;
@@ -408,7 +409,7 @@ std::vector<Figure> curves(const Results& results) {
   plot(sketch, above);
   sketch.add("unset label; set format x '%g'");
   sketch.add(accuracy_axis(errors));
-  sketch.panel(panel_left, 307, panel_right, 500);
+  sketch.panel(left, 307, panel_right, 500);
   sketch.x_axis("epoch");
   sketch.y_axis("test accuracy, %");
   plot(sketch, below);

@@ -37,7 +37,7 @@ Table speed(const Results& results) {
     table.notes.push_back(fmt::format("{}.", fmt::join(peers, ", ")));
   for (const SpeedRow& row : speed_rows(results)) {
     table.rows.push_back(
-        {std::to_string(row.batch), row.implementation, row.threads > 0 ? std::to_string(row.threads) : "",
+        {std::to_string(row.batch), row.implementation, row.threads > 0 && !std::isnan(row.ms) ? std::to_string(row.threads) : "",
          joined(row.of_report,
                 [&](const report::Figure& f) { return fmt::format("{:.{}f}", f.of(row.batch), f.of(row.batch) < 100 ? 2 : 0); }),
          significant(row.ms), significant(row.low), significant(row.high),
