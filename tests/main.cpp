@@ -7,9 +7,8 @@
 #include <iostream>
 #include <string>
 
+#include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/backends/cuda/open.hpp>
-
-#include "../backends/cuda/emulator/runtime.hpp"
 
 int main(int count, char** words) {
   try {
