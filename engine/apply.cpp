@@ -4,6 +4,7 @@
 
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/device.hpp>
+#include <wengert/engine/device_catalogue.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/tape.hpp>
 
@@ -151,6 +152,8 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
 std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options) {
   const std::shared_ptr<TapeState> tape = common_tape(named_op, inputs, options);
   const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->catalogue ? &*tape->catalogue : nullptr;
+  if (catalogue == nullptr && std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return !(input.device() == Device{}); }))
+    catalogue = device_catalogue();
   const Op& op = catalogue != nullptr ? catalogue->resolve(named_op) : named_op;
   const bool recording = tape && Context::current().recording;
   Call call{op, attributes};

@@ -13,6 +13,8 @@ using cuda::emulated::batch_norm_functions;
 // The last two have channels of several slices.
 const Shape shapes[] = {{9, 3, 2, 5}, {5, 4}, {4, 1, 3}, {1, 2, 3, 1}, {2, 17, 7}, {3, 2, 41, 37}, {4500, 3}};
 
+constexpr Index many_channels = 2053;  // more than blocks
+
 void* workspace_for(EmulatedDevice& device, const Shape& shape) {
   return device.allocate<std::uint8_t>(batch_norm_functions().workspace(shape));
 }
@@ -39,6 +41,28 @@ TEST_CASE("cuda batch norm: y, mean and variance") {
     check_same(got_mean, mean, 1e-6);
     check_same(got_variance, variance, 1e-5);
   }
+}
+
+TEST_CASE("cuda batch norm: blocks that take several channels") {
+  const Shape shape{3, many_channels};
+  Floats x, mean;
+  for (Index i = 0; i < shape.elements(); ++i) x.push_back(static_cast<float>(i % many_channels + i / many_channels));
+  for (Index c = 0; c < many_channels; ++c) mean.push_back(static_cast<float>(c + 1));
+  const Floats gamma(static_cast<std::size_t>(many_channels), 1.0f), beta(gamma.size());
+  const auto [got_mean, got_dbeta] = in_two_orders([&](EmulatedDevice& device) {
+    float *const y = device.allocate<float>(size_of(x)), *const means = device.allocate<float>(many_channels),
+                 *const variances = device.allocate<float>(many_channels), *const dgamma = device.allocate<float>(many_channels),
+                 *const dbeta = device.allocate<float>(many_channels);
+    const float* const in = device.put(x);
+    void* const workspace = workspace_for(device, shape);
+    const auto functions = batch_norm_functions();
+    functions.batch_norm(device.queue(), 0.1, shape, in, device.put(gamma), device.put(beta), y, means, variances, workspace);
+    functions.batch_norm_gradient(device.queue(), 0.1, shape, in, device.put(gamma), means, variances, in, y, dgamma, dbeta, workspace);
+    return std::tuple{device.get(means, many_channels), device.get(dbeta, many_channels)};
+  });
+  check_same(got_mean, mean, 1e-6);
+  for (float& value : mean) value *= 3;
+  check_same(got_dbeta, mean, 1e-6);
 }
 
 struct Gradients {

@@ -104,6 +104,22 @@ TEST_CASE("cuda copies: a stride of 0 repeats, a contiguous box is one copy, an 
   check_box<float>({}, {1, 0, {}}, {2, 1, {}});
 }
 
+TEST_CASE("cuda copies: blocks that move several tiles") {
+  const Shape box{2051, 9, 8};
+  const BoxSide from = side_of(box, {0, 2, 1}, 0, 0), to = side_of(box, {0, 1, 2}, 0, 0);
+  Floats source(static_cast<std::size_t>(from.elements)), wanted(static_cast<std::size_t>(to.elements));
+  for (std::size_t i = 0; i < source.size(); ++i) source[i] = static_cast<float>(i);
+  for_each_index(box, [&](const std::vector<Index>& at) {
+    wanted[static_cast<std::size_t>(place(to, at))] = source[static_cast<std::size_t>(place(from, at))];
+  });
+  check_same(in_two_orders([&](EmulatedDevice& device) {
+               float* const target = device.put(Floats(wanted.size()));
+               copy_functions().box(device.queue(), DType::f32, box, device.put(source), from, target, to);
+               return device.get(target, to.elements);
+             }),
+             wanted);
+}
+
 TEST_CASE("cuda fills: any dtype that a device has") {
   const auto filled = [](DType dtype, double value, auto zero) {
     return in_all_orders([&](EmulatedDevice& device) {

@@ -70,6 +70,15 @@ auto in_all_orders(const Body& body) {
   return result;
 }
 
+// The same in two orders: for work that takes the emulator long.
+template <class Body>
+auto in_two_orders(const Body& body) {
+  EmulatedDevice forward, shuffled({.order = cuda::Order::shuffled});
+  const auto result = body(forward);
+  CHECK(same_bits(body(shuffled), result));
+  return result;
+}
+
 // The first place at which two values differ by more than this times the larger of 1 and the wanted one, or -1. NaN equals NaN.
 template <class T>
 Index first_difference(const std::vector<T>& got, const std::vector<T>& wanted, double tolerance = 0) {

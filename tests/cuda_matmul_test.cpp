@@ -120,9 +120,9 @@ TEST_CASE("NaN passes through ReLU and gate") {
   EmulatedDevice device;
   float* const y = device.allocate<float>(2);
   for (const cuda::LinearRung* rung : {&functions.linear_warp, &functions.linear_tiled, &functions.linear_gemm}) {
-    rung->forward(device.queue(), {2, 1, 1}, device.put(Floats{nan, -1.0f}), device.put(Floats{1.0f}), {nullptr, true}, y);
-    check_same(device.get(y, 2), Floats{nan, 0.0f});
-    rung->data_gate(device.queue(), {2, 1, 1}, device.put(Floats{3.0f, 4.0f}), device.put(Floats{1.0f}), device.put(Floats{nan, -1.0f}), y);
+    rung->forward(device.queue(), {2, 1, 1}, device.put(Floats{not_a_number, -1.0f}), device.put(Floats{1.0f}), {nullptr, true}, y);
+    check_same(device.get(y, 2), Floats{not_a_number, 0.0f});
+    rung->data_gate(device.queue(), {2, 1, 1}, device.put(Floats{3.0f, 4.0f}), device.put(Floats{1.0f}), device.put(Floats{not_a_number, -1.0f}), y);
     check_same(device.get(y, 2), Floats{3.0f, 0.0f});
   }
 }

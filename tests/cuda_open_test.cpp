@@ -57,7 +57,7 @@ TEST_CASE("cuda open: a device has to be opened, and can be closed") {
   const auto idle = std::make_shared<Idle>();
   wg::open_device(idle);
   CHECK(wg::device_runtime(far_away) == idle);
-  CHECK(wg::cuda_device(77) == far_away);  // it is open
+  CHECK(wg::open_cuda_device(77) == far_away);  // it is open
   CHECK(wg::device_runtime(far_away) == idle);
   const auto other = std::make_shared<Idle>();
   wg::open_device(other);
@@ -74,13 +74,13 @@ TEST_CASE("cuda open: a device, or one line that says why not") {
   const Device first{Device::Kind::cuda, 0};
   const std::shared_ptr<wg::DeviceRuntime> before = wg::find_device_runtime(first);  // that of tests/main.cpp
   wg::close_device(first);
-  const std::string message = message_of([] { wg::cuda_device(); });
+  const std::string message = message_of([] { wg::open_cuda_device(); });
   MESSAGE(message);
   if (message == "no error") {
-    CHECK(wg::cuda_device() == first);
+    CHECK(wg::open_cuda_device() == first);
     CHECK(contains(wg::device_runtime(first)->describe(), "compute capability"));
-    CHECK(contains(message_of([] { wg::cuda_device(77); }), "[cuda:77] wanted a device's number below "));
-    CHECK(contains(message_of([] { wg::cuda_device(-1); }), "wanted a device's number of 0 or more"));
+    CHECK(contains(message_of([] { wg::open_cuda_device(77); }), "[cuda:77] wanted a device's number below "));
+    CHECK(contains(message_of([] { wg::open_cuda_device(-1); }), "wanted a device's number of 0 or more"));
   } else {
     CHECK_MESSAGE(message.rfind("[cuda:0] ", 0) == 0, message);
     CHECK_MESSAGE(!contains(message, "\n"), message);
@@ -88,7 +88,7 @@ TEST_CASE("cuda open: a device, or one line that says why not") {
                        contains(message, "wanted an NVIDIA driver for CUDA ") || contains(message, "wanted a CUDA device, found none") ||
                        contains(message, "no kernels for compute capability");
     CHECK_MESSAGE(known, message);
-    CHECK(message_of([] { wg::cuda_device(); }) == message);  // and again
+    CHECK(message_of([] { wg::open_cuda_device(); }) == message);  // and again
     CHECK(wg::find_device_runtime(first) == nullptr);
   }
   wg::close_device(first);

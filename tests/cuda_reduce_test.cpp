@@ -75,6 +75,19 @@ TEST_CASE("cuda sums: long ones are cut in slices, and need a workspace") {
   CHECK(reduce_functions().sum_workspace({9, 3, 2, 5}, {3, 1, 1}) == 0);
 }
 
+TEST_CASE("cuda sums: blocks that make several outputs") {
+  for (const Case& c : {Case{{2051, 300}, {2051, 1}}, Case{{3, 2050 * 32}, {1, 2050 * 32}}}) {
+    Floats x(static_cast<std::size_t>(c.x.elements()));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13);
+    check_same(in_two_orders([&](EmulatedDevice& device) {
+                 float* const out = device.allocate<float>(c.kept.elements());
+                 reduce_functions().sum(device.queue(), device.put(x), c.x, c.kept, out, nullptr);
+                 return device.get(out, c.kept.elements());
+               }),
+               naive_sum(x, c.x, c.kept));
+  }
+}
+
 void check_max(const Floats& x, const Shape& shape, const Shape& kept) {
   CAPTURE(shape.text());
   CAPTURE(kept.text());

@@ -8,13 +8,14 @@
 #include <string>
 
 #include <wengert/backends/cuda/emulator/runtime.hpp>
-#include <wengert/backends/cuda/open.hpp>
+#include <wengert/engine/device.hpp>
+#include <wengert/ops/cuda/device.hpp>
 
 int main(int count, char** words) {
   try {
     const char* const device = std::getenv("WENGERT_TEST_DEVICE");
     if (device != nullptr && std::string(device) == "cuda") wengert::cuda_device(0);
-    else wengert::open_device(wengert::cuda::emulated::emulated_runtime({}));
+    else wengert::open_device(wengert::cuda::emulated_runtime({})), wengert::use_builtin_ops_on_devices();
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;

@@ -40,7 +40,7 @@ decltype(&wengert_cuda_open) load_module(const std::string& who) {
 
 }  // namespace
 
-Device cuda_device(int index) {
+Device open_cuda_device(int index) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   const Device device{Device::Kind::cuda, index};

@@ -6,8 +6,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <wengert/backends/cuda/open.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/op.hpp>
+#include <wengert/ops/cuda/device.hpp>
 
 namespace wengert::command {
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <string>
 
+#include <wengert/backends/cuda/refusal.hpp>
 #include <wengert/backends/cuda/thread.hpp>
-#include <wengert/engine/error.hpp>
 #include <wengert/engine/types.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -14,8 +14,7 @@ namespace wengert::cuda::WENGERT_CUDA_SIDE {
 constexpr Index most_elements = 0x7fffffff;
 
 inline void want_elements(const Queue& queue, Index elements) {
-  if (elements > most_elements)
-    fail(std::string(queue.node) + " wanted at most 2^31 - 1 elements on a CUDA device, got " + std::to_string(elements));
+  if (elements > most_elements) want(queue, "wanted at most 2^31 - 1 elements on a CUDA device, got " + std::to_string(elements));
 }
 
 // Division of n in [0, 2^31) by a number in [1, 2^31) that is known beforehand, as a product and a shift: Granlund and Montgomery, "Division

@@ -8,11 +8,10 @@
 #include <wengert/backends/cuda/conv.hpp>
 #include <wengert/backends/cuda/kernels/conv_finish.hpp>
 #include <wengert/backends/cuda/kernels/conv_tile.hpp>
+#include <wengert/backends/cuda/kernels/four.hpp>
 #include <wengert/backends/cuda/refusal.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
-
-inline bool aligned(const void* memory) { return reinterpret_cast<std::uintptr_t>(memory) % 16 == 0; }
 
 template <int thread_rows, int least_filters, class Source, class Finish>
 void launch_conv(Queue& queue, const char* kernel, const ConvPass& pass, const ConvTiling& tiling, const Source& in,

@@ -107,7 +107,7 @@ void visit_device_type(const Queue& queue, DType dtype, const Body& body) {
     case DType::u8: return body(std::uint8_t{});
     case DType::f64: break;
   }
-  fail(std::string(queue.node) + " wanted f32, i32 or u8 on a CUDA device, got " + name(dtype));
+  want(queue, std::string("wanted f32, i32 or u8 on a CUDA device, got ") + name(dtype));
 }
 
 // The box as matrices of CopyTiles, where its sides have their neighbours along different axes that are worth a tile.

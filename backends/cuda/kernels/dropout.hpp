@@ -6,7 +6,7 @@
 
 #include <wengert/backends/cuda/dropout.hpp>
 #include <wengert/backends/cuda/kernels/four.hpp>
-#include <wengert/engine/error.hpp>
+#include <wengert/backends/cuda/refusal.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
@@ -58,9 +58,8 @@ inline std::uint32_t limit_of(double probability) { return static_cast<std::uint
 
 inline void dropout(Queue& queue, const DropoutDraw& draw, const std::int32_t* step, Index first, Index count, const float* x, float* y) {
   constexpr Index index_limit = Index{1} << 34;
-  if (first < 0 || first > index_limit || count > index_limit - first) {
-    fail(std::string(queue.node) + " wanted elements in [0, 2^34), got " + std::to_string(count) + " from " + std::to_string(first));
-  }
+  if (first < 0 || first > index_limit || count > index_limit - first)
+    want(queue, "wanted elements in [0, 2^34), got " + std::to_string(count) + " from " + std::to_string(first));
   if (count == 0) return;
   launch(queue, "dropout", grid_for(ceil_div(count, four) + 1),
          Dropout{draw.seed,

@@ -23,9 +23,10 @@ struct RunChain {
   Index count = 0;
   bool vector = false;  // all that is read element by element, and the output, is aligned
 
+  // Behind the last element, too.
   WENGERT_DEVICE float of_channel(const Global<const float>& data, Index i) const {
     std::uint32_t plane = pixels.quotient(static_cast<std::uint32_t>(i));
-    return i < count ? data.load(channels.split(plane)) : 0.0f;
+    return data.load(channels.split(plane));
   }
   WENGERT_DEVICE Four read(const ChainInput& from, Index i) const {
     switch (from.read) {
@@ -93,7 +94,7 @@ inline std::string refuse_chain(const Chain& chain) {
 
 inline void chain(Queue& queue, const Chain& chain, std::span<const float* const> inputs, const Shape& shape, float* out) {
   RunChain body;
-  if (const std::string refusal = translate(chain, body.program); !refusal.empty()) fail(std::string(queue.node) + " " + refusal);
+  want(queue, translate(chain, body.program));
   const Index channels = shape.rank() > 1 ? shape[1] : 1, pixels = shape.rank() > 2 ? shape.elements(2, shape.rank()) : 1;
   body.count = shape.elements();
   body.out = {out, body.count};

@@ -10,6 +10,7 @@
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
 constexpr int most_watched = 64;  // of one launch
+constexpr float largest_float = std::numeric_limits<float>::max();
 
 struct WatchedEntry {
   Global<const float> values;
@@ -22,10 +23,7 @@ struct NotFinite {
   Many<WatchedEntry, most_watched> many;
   Global<std::int32_t> flag;
 
-  WENGERT_DEVICE static bool finite(float x) {
-    constexpr float largest = std::numeric_limits<float>::max();
-    return x * x <= largest;  // false for NaN
-  }
+  WENGERT_DEVICE static bool finite(float x) { return x * x <= largest_float; }  // false for NaN
   WENGERT_DEVICE void operator()(Thread& thread) const {
     const int t = many.of_block(thread.block());
     const WatchedEntry& e = many.tensor[t];

@@ -8,14 +8,14 @@
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
 // Of an operand: element (i,j) of matrix n is at n * step + i * row + j * column.
-struct Strides {
+struct MatrixStrides {
   int row, column;
   Index step;
 };
 
 struct ProductSizes {
   int batch, rows, inner, columns;
-  Strides a, b;
+  MatrixStrides a, b;
   WENGERT_BOTH Index outputs() const { return Index{batch} * rows * columns; }
 };
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include <wengert/backends/cuda/open.hpp>
 #include <wengert/models/mnist_cnn.hpp>
+#include <wengert/ops/cuda/device.hpp>
 
 #include "peer.hpp"
 
