@@ -7,10 +7,9 @@
 #include <iostream>
 #include <string>
 
+#include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/engine/device.hpp>
 #include <wengert/ops/cuda/device.hpp>
-
-#include "../backends/cuda/emulator/runtime.hpp"
 
 int main(int count, char** words) {
   try {

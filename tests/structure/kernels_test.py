@@ -5,7 +5,8 @@ import pathlib
 import sys
 
 BACKENDS = pathlib.Path(os.environ["WENGERT_SOURCE"]) / "backends"
-NO_KERNELS = {"direct/target", "cuda/open", "cuda/queue"}  # choose the instruction set of the others, open the device, hand on
+NO_KERNELS = {"direct/target"}  # chooses the instruction set of the others
+NO_FOLDERS = {"cuda"}           # its kernels are headers, compiled for a device and for its emulator
 
 
 def opening(path):
@@ -19,7 +20,7 @@ def opening(path):
 
 
 errors = []
-sources = sorted(BACKENDS.glob("*/*.cpp"))
+sources = sorted(path for path in BACKENDS.glob("*/*.cpp") if path.parent.name not in NO_FOLDERS)
 for source in sources:
     name = source.relative_to(BACKENDS).with_suffix("").as_posix()
     text = "\n".join(opening(path) for path in (source.with_suffix(".hpp"), source) if path.exists())
