@@ -229,8 +229,9 @@ TEST_CASE("eight filters a thread, which only many images would get") {
     const PoolGeometry pool = pool_of(p, {.window = 2});
     const auto [values, positions] = pooled(p, pool, p.y_result, false);
     const auto height = static_cast<int>(pool.out_height), columns = static_cast<int>(pool.out_width);
+    const Index pooled_count = size_of(values);
     const auto [got, got_positions] = in_all_orders([&](EmulatedDevice& device) {
-      const Index count = size_of(values);
+      const Index count = pooled_count;
       float* const y = device.allocate<float>(count);
       auto* const at = device.allocate<std::int32_t>(count);
       const cuda::ConvPass pass = cuda::pooled_pass(p.g, pool, p.n);
@@ -249,7 +250,8 @@ TEST_CASE("bias, ReLU, gate and sums beside a convolution") {
     const Problem p(of, small_integers);
     CAPTURE(p.n);
     CAPTURE(p.g.describe());
-    for (const auto& [bias, relu_too] : {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+    for (const auto& [with_bias, with_relu] : {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+      const bool bias = with_bias, relu_too = with_relu;
       check_same(in_all_orders([&](EmulatedDevice& device) {
                    float* const y = device.allocate<float>(p.count.y);
                    functions.fused.forward(device.queue(), p.g, p.n, device.put(p.x), device.put(p.w),

@@ -84,7 +84,8 @@ void check_linear(const std::string& name, const cuda::LinearRung& rung, const L
   const Floats x = small_integers(random, s.rows * s.in), w = small_integers(random, s.out * s.in), bias = small_integers(random, s.out),
                y = small_integers(random, s.rows * s.out);
   const Floats product = naive_product({.rows = s.rows, .inner = s.in, .columns = s.out, .transpose_b = true}, x, w);
-  for (const auto& [with_bias, relu] : {std::pair(false, false), std::pair(true, false), std::pair(true, true)}) {
+  for (const auto& [has_bias, has_relu] : {std::pair(false, false), std::pair(true, false), std::pair(true, true)}) {
+    const bool with_bias = has_bias, relu = has_relu;
     Floats wanted = product;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       if (with_bias) wanted[i] += bias[i % bias.size()];
