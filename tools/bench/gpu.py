@@ -152,7 +152,8 @@ class Report:
 def main():
     options = options_of(sys.argv[1:])
     report = Report(options)
-    sections = [report.machine, report.tests, report.steps, report.training, report.kernels, *([] if options.quick else [report.sanitizers])]
+    sections = [report.machine, report.tests, report.steps, *([report.training] if options.seeds > 0 else []), report.kernels,
+                *([] if options.quick else [report.sanitizers])]
     for section in sections:
         try:
             section()

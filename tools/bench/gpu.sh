@@ -9,7 +9,7 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 fi
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1) || {
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) || {
   echo "tools/bench/gpu.sh: wanted an NVIDIA GPU, nvidia-smi finds none" >&2
   exit 2
 }
