@@ -38,13 +38,15 @@ namespace {
 std::mutex backends_mutex;
 
 std::vector<std::string>& backends() {
-  static std::vector<std::string> names = {"naive", "matrix", "im2col", "direct", "winograd"};
+  static std::vector<std::string> names = {"naive",      "matrix",      "im2col",     "direct",    "winograd",
+                                           "cuda-plain", "cuda-im2col", "cuda-tiled", "cuda-gemm", "cuda"};
   return names;
 }
 
 // The reason why a kernel cannot take a call, or empty.
 std::string refusal(const Kernel& kernel, const OpQuery& query, DType dtype) {
-  if (kernel.device != query.device.kind) return fmt::format("it is for {}, the values are on {}", name(kernel.device), name(query.device.kind));
+  if (kernel.device != query.device.kind)
+    return fmt::format("it is for {}, the values are on {}", name(kernel.device), name(query.device.kind));
   if (!kernel.dtypes.empty() && std::find(kernel.dtypes.begin(), kernel.dtypes.end(), dtype) == kernel.dtypes.end()) {
     return fmt::format("it has no {} version", name(dtype));
   }

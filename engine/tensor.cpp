@@ -52,7 +52,7 @@ Tensor Tensor::uninitialised(const Spec& spec, Device device) {
   }
   if (device.kind != Device::Kind::cpu) {
     body->runtime = device_runtime(device);
-    body->data = body->runtime->allocate(bytes + alignment);
+    body->data = body->runtime->allocate(bytes + static_cast<Index>(alignment));
     body->owned = true;
     return Tensor(std::move(body));
   }

@@ -366,7 +366,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       } catch (const Error& error) {
         Index bad = b;
         std::string reason = error.what();
-        if (s.set) {  // the device went on, changing nothing
+        if (dynamic_cast<const NotFinite*>(&error) != nullptr && s.set) {  // the device went on, changing nothing
           bad = reported + std::exchange(s.given, {}).steps;
           s.step = epoch * batches + bad;
           reason = s.reason_on_host(all, order.data() + bad * batch, std::min(batch, images - bad * batch), reason);

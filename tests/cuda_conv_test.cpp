@@ -86,14 +86,22 @@ struct Problem {
   Floats x, w, y, bias, gate, x_result, w_result, y_result, sums;
 };
 
+Floats run_on(EmulatedDevice& device, const cuda::ConvDirection& direction, const Problem& problem, const Floats& first,
+              const Floats& second, Index results) {
+  float* const result = device.allocate<float>(results);
+  void* const workspace = device.runtime().allocate(direction.workspace_bytes(problem.g, problem.n));
+  direction.run(device.queue(), problem.g, problem.n, device.put(first), device.put(second), result, workspace);
+  return device.get(result, results);
+}
+
+Floats run_once(const cuda::ConvDirection& direction, const Problem& problem, const Floats& first, const Floats& second, Index results) {
+  EmulatedDevice device;
+  return run_on(device, direction, problem, first, second, results);
+}
+
 Floats run(const cuda::ConvDirection& direction, const Problem& problem, const Floats& first, const Floats& second, Index results) {
   REQUIRE(direction.refuse(problem.g, problem.n) == "");
-  return in_all_orders([&](EmulatedDevice& device) {
-    float* const result = device.allocate<float>(results);
-    void* const workspace = device.runtime().allocate(direction.workspace_bytes(problem.g, problem.n));
-    direction.run(device.queue(), problem.g, problem.n, device.put(first), device.put(second), result, workspace);
-    return device.get(result, results);
-  });
+  return in_all_orders([&](EmulatedDevice& device) { return run_on(device, direction, problem, first, second, results); });
 }
 
 void check_rung(const std::string& name, const cuda::ConvRung& rung, const Case& of, double tolerance,
@@ -153,6 +161,40 @@ TEST_CASE("CUDA convolutions equal the naive ones exactly on integers") {
   for (const Case& of : cases()) check_rungs(of, 0, small_integers);
 }
 
+// A geometry of small sizes, or none where the filter does not fit.
+std::vector<Case> random_case(std::mt19937& random) {
+  const auto pick = [&](Index low, Index high) { return std::uniform_int_distribution<Index>(low, high)(random); };
+  const Index groups = pick(0, 2) == 0 ? pick(2, 3) : 1;
+  const Index channels = groups * pick(1, 9), filters = groups * pick(1, 10);
+  const Index height = pick(1, 13), width = pick(1, 24), kernel_height = pick(1, 5), kernel_width = pick(1, 5);
+  const auto mostly_one = [&](Index high) { return pick(0, 2) > 0 ? Index{1} : pick(1, high); };
+  Conv2dOptions options{{mostly_one(4), mostly_one(4)},
+                        {mostly_one(3), mostly_one(3)},
+                        Padding2d::sides(pick(0, 3), pick(0, 3), pick(0, 3), pick(0, 3)),
+                        groups};
+  const Padding2d& p = options.padding;
+  if ((kernel_height - 1) * options.dilation.height >= height + p.top + p.bottom) return {};
+  if ((kernel_width - 1) * options.dilation.width >= width + p.left + p.right) return {};
+  return {{{pick(1, 5), channels, height, width}, {filters, channels / groups, kernel_height, kernel_width}, options}};
+}
+
+TEST_CASE("CUDA convolutions of random geometries") {
+  std::mt19937 random(1);
+  for (int i = 0; i < 40; ++i) {
+    for (const Case& of : random_case(random)) {
+      const Problem p(of, small_integers);
+      CAPTURE(i);
+      CAPTURE(p.n);
+      CAPTURE(p.g.describe());
+      for (const cuda::ConvRung* rung : {&functions.plain, &functions.tiled, &functions.im2col}) {
+        check_same(run_once(rung->forward, p, p.x, p.w, p.count.y), p.y_result);
+        check_same(run_once(rung->data, p, p.y, p.w, p.count.x), p.x_result);
+        check_same(run_once(rung->weight, p, p.x, p.y, p.count.w), p.w_result);
+      }
+    }
+  }
+}
+
 TEST_CASE("CUDA convolutions of fractions have the same bits in all orders") {
   const auto fill = [](std::mt19937& random, Index count) { return random_floats(random, count); };
   check_rungs({{5, 3, 7, 5}, {4, 3, 3, 3}, {1, 1, Padding2d::same()}}, 1e-5, fill);
@@ -162,17 +204,10 @@ TEST_CASE("CUDA convolutions of fractions have the same bits in all orders") {
 
 TEST_CASE("images in several chunks of patches") {
   const Problem p({{4, 8, 200, 200}, {1, 8, 3, 3}}, small_integers);
-  const auto one_run = [&](const cuda::ConvDirection& direction, const Floats& first, const Floats& second, Index results) {
-    const Index bytes = direction.workspace_bytes(p.g, p.n);
-    CHECK(bytes < 9 * p.n * p.g.channels * p.g.out_height * p.g.out_width * static_cast<Index>(sizeof(float)));
-    EmulatedDevice device;
-    float* const result = device.allocate<float>(results);
-    direction.run(device.queue(), p.g, p.n, device.put(first), device.put(second), result, device.runtime().allocate(bytes));
-    return device.get(result, results);
-  };
-  check_same(one_run(functions.im2col.forward, p.x, p.w, p.count.y), p.y_result);
-  check_same(one_run(functions.im2col.data, p.y, p.w, p.count.x), p.x_result);
-  check_same(one_run(functions.im2col.weight, p.x, p.y, p.count.w), p.w_result);
+  CHECK(functions.im2col.forward.workspace_bytes(p.g, p.n) < 9 * p.n * p.g.channels * p.g.out_height * p.g.out_width * 4);
+  check_same(run_once(functions.im2col.forward, p, p.x, p.w, p.count.y), p.y_result);
+  check_same(run_once(functions.im2col.data, p, p.y, p.w, p.count.x), p.x_result);
+  check_same(run_once(functions.im2col.weight, p, p.x, p.y, p.count.w), p.w_result);
 }
 
 TEST_CASE("eight filters a thread, which only many images would get") {
@@ -194,8 +229,9 @@ TEST_CASE("eight filters a thread, which only many images would get") {
     const PoolGeometry pool = pool_of(p, {.window = 2});
     const auto [values, positions] = pooled(p, pool, p.y_result, false);
     const auto height = static_cast<int>(pool.out_height), columns = static_cast<int>(pool.out_width);
+    const Index pooled_count = size_of(values);
     const auto [got, got_positions] = in_all_orders([&](EmulatedDevice& device) {
-      const Index count = size_of(values);
+      const Index count = pooled_count;
       float* const y = device.allocate<float>(count);
       auto* const at = device.allocate<std::int32_t>(count);
       const cuda::ConvPass pass = cuda::pooled_pass(p.g, pool, p.n);
@@ -214,7 +250,8 @@ TEST_CASE("bias, ReLU, gate and sums beside a convolution") {
     const Problem p(of, small_integers);
     CAPTURE(p.n);
     CAPTURE(p.g.describe());
-    for (const auto& [bias, relu_too] : {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+    for (const auto& [with_bias, with_relu] : {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+      const bool bias = with_bias, relu_too = with_relu;
       check_same(in_all_orders([&](EmulatedDevice& device) {
                    float* const y = device.allocate<float>(p.count.y);
                    functions.fused.forward(device.queue(), p.g, p.n, device.put(p.x), device.put(p.w),

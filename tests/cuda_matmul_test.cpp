@@ -84,7 +84,8 @@ void check_linear(const std::string& name, const cuda::LinearRung& rung, const L
   const Floats x = small_integers(random, s.rows * s.in), w = small_integers(random, s.out * s.in), bias = small_integers(random, s.out),
                y = small_integers(random, s.rows * s.out);
   const Floats product = naive_product({.rows = s.rows, .inner = s.in, .columns = s.out, .transpose_b = true}, x, w);
-  for (const auto& [with_bias, relu] : {std::pair(false, false), std::pair(true, false), std::pair(true, true)}) {
+  for (const auto& [has_bias, has_relu] : {std::pair(false, false), std::pair(true, false), std::pair(true, true)}) {
+    const bool with_bias = has_bias, relu = has_relu;
     Floats wanted = product;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       if (with_bias) wanted[i] += bias[i % bias.size()];
@@ -122,7 +123,8 @@ TEST_CASE("NaN passes through ReLU and gate") {
   for (const cuda::LinearRung* rung : {&functions.linear_warp, &functions.linear_tiled, &functions.linear_gemm}) {
     rung->forward(device.queue(), {2, 1, 1}, device.put(Floats{not_a_number, -1.0f}), device.put(Floats{1.0f}), {nullptr, true}, y);
     check_same(device.get(y, 2), Floats{not_a_number, 0.0f});
-    rung->data_gate(device.queue(), {2, 1, 1}, device.put(Floats{3.0f, 4.0f}), device.put(Floats{1.0f}), device.put(Floats{not_a_number, -1.0f}), y);
+    rung->data_gate(device.queue(), {2, 1, 1}, device.put(Floats{3.0f, 4.0f}), device.put(Floats{1.0f}),
+                    device.put(Floats{not_a_number, -1.0f}), y);
     check_same(device.get(y, 2), Floats{3.0f, 0.0f});
   }
 }
@@ -131,11 +133,15 @@ struct Moments {
   Floats p, m, v;
 };
 
-Moments adam(EmulatedDevice& device, const LinearSizes& s, const Moments& old, const Floats& y, const Floats& x) {
-  const cuda::LinearAdam settings{0.95, 0.99, 1e-8, 0.01, device.put(Floats{0.1f}), device.put(Floats{0.3f}), device.put(Floats{0.2f})};
+Moments adam(EmulatedDevice& device, const LinearSizes& s, const Moments& old, const Floats& y, const Floats& x, bool in_place) {
+  const Index count = s.out * s.in;
+  const cuda::AdamStep step{0.95, 0.99, 1e-8, 0.01, device.put(Floats{0.3f}), device.put(Floats{0.2f})};
   float *const p = device.put(old.p), *const m = device.put(old.m), *const v = device.put(old.v);
-  functions.weight_adam(device.queue(), s, settings, device.put(y), device.put(x), p, m, v);
-  return {device.get(p, s.out * s.in), device.get(m, s.out * s.in), device.get(v, s.out * s.in)};
+  cuda::AdamTensor w{p, m, v, nullptr, device.put(Floats{0.1f}), p, m, v, count};
+  if (!in_place)
+    w.next_p = device.allocate<float>(count), w.next_m = device.allocate<float>(count), w.next_v = device.allocate<float>(count);
+  functions.weight_adam(device.queue(), s, step, w, device.put(y), device.put(x));
+  return {device.get(w.next_p, count), device.get(w.next_m, count), device.get(w.next_v, count)};
 }
 
 TEST_CASE("Adam with a linear layer's weight gradient in registers") {
@@ -156,7 +162,7 @@ TEST_CASE("Adam with a linear layer's weight gradient in registers") {
       wanted.p[i] = old.p[i] - decay * old.p[i] - step * wanted.m[i] / (std::sqrt(wanted.v[i]) * root + 1e-8f);
     }
     const auto [p, m, v] = in_all_orders([&](EmulatedDevice& device) {
-      const Moments made = adam(device, s, old, y, x);
+      const Moments made = adam(device, s, old, y, x, false);
       return std::tuple(made.p, made.m, made.v);
     });
     check_same(p, wanted.p, 1e-6);
@@ -167,7 +173,7 @@ TEST_CASE("Adam with a linear layer's weight gradient in registers") {
     for (const bool wrong : {true, false}) {
       EmulatedDevice device;
       device.queue().stop_flag = device.put(Integers{wrong ? 3 : cuda::Queue::none_bad});
-      const Moments made = adam(device, s, old, y, x);
+      const Moments made = adam(device, s, old, y, x, true);
       CHECK(same_bits(made.p, wrong ? old.p : p));
       CHECK(same_bits(made.m, wrong ? old.m : m));
       CHECK(same_bits(made.v, wrong ? old.v : v));

@@ -171,8 +171,8 @@ TEST_CASE("a plan wants its parameters on its device") {
   Trainer trainer(MnistCnn{}, Adam::report(), options);
   trainer.model().parameter("conv1.weight").to({});
   const Dataset set = small_set(4);
-  CHECK(
-      contains(message_of<Error>([&] { trainer.fit(set, {.epochs = 1}); }), "wanted parameter 'conv1.weight' on cuda:0, it lives on cpu"));
+  const std::string message = message_of<Error>([&] { trainer.fit(set, {.epochs = 1}); });
+  CHECK_MESSAGE(contains(message, "wanted parameter 'conv1.weight' on cuda:0, it lives on cpu"), message);
 }
 
 TEST_CASE("every script's network trains on a device as on the host") {

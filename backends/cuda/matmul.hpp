@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include <wengert/backends/cuda/optimiser.hpp>
 #include <wengert/backends/cuda/queue.hpp>
 #include <wengert/backends/geometry.hpp>
 
@@ -33,12 +34,6 @@ struct LinearRung {
   void (*data_gate)(Queue& queue, const LinearSizes& sizes, const float* y, const float* w, const float* gate, float* x);
 };
 
-// Adam's constants as ops/optimiser.cpp has them; rate and the corrections 1 - beta^t are one float each on the device.
-struct LinearAdam {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  const float *rate = nullptr, *correction1 = nullptr, *correction2 = nullptr;
-};
-
 struct MatmulFunctions {
   MatmulRung plain;  // one thread an output
   MatmulRung warp;   // one warp an output: for few outputs of long sums
@@ -48,13 +43,12 @@ struct MatmulFunctions {
   LinearRung linear_warp, linear_tiled;
   LinearRung linear_gemm;  // then a second pass over the result
 
-  // Adam's update of p, m, v (out,in) in place with the gradient y^T x, which stays in registers. Does nothing where the queue's stop_flag is
-  // given and holds a step.
+  // Adam's update of w (out,in) with the gradient y^T x, which stays in registers: w.gradient is not read. Nothing is written where the queue's
+  // stop_flag is given and holds another number than Queue::none_bad.
   std::string (*refuse_weight_adam)(const LinearSizes& sizes);
-  void (*weight_adam)(Queue& queue, const LinearSizes& sizes, const LinearAdam& adam, const float* y, const float* x, float* p, float* m,
-                      float* v);
+  void (*weight_adam)(Queue& queue, const LinearSizes& sizes, const AdamStep& step, const AdamTensor& w, const float* y, const float* x);
 };
 
-MatmulFunctions device_matmul_functions();  // matmul.cu
+MatmulFunctions device_matmul_functions();  // kernels/matmul.cu
 
 }  // namespace wengert::cuda

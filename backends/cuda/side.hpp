@@ -10,11 +10,10 @@
 #define WENGERT_WHERE_ONLY
 #define WENGERT_WHERE
 #else
-#include <source_location>
 #define WENGERT_CUDA_SIDE emulated
 #define WENGERT_DEVICE inline
 #define WENGERT_BOTH inline
-// The last parameter of whatever the emulator reports about: the line of the kernel.
-#define WENGERT_WHERE_ONLY std::source_location where = std::source_location::current()
+// The last parameters of whatever the emulator reports about: the line of the kernel. (clang++ 14 has no std::source_location.)
+#define WENGERT_WHERE_ONLY const char *file = __builtin_FILE(), int line = __builtin_LINE()
 #define WENGERT_WHERE , WENGERT_WHERE_ONLY
 #endif

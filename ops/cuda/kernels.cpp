@@ -19,7 +19,7 @@ Kernel cuda::kernel(std::function<void(const KernelCall&)> run, const char* back
 
 Kernel cuda::any_kernel(std::function<void(const KernelCall&)> run) {
   Kernel made = kernel(std::move(run));
-  made.dtypes = {};
+  made.dtypes = {DType::f32, DType::i32, DType::u8};
   return made;
 }
 

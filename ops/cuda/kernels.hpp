@@ -32,7 +32,7 @@ const Functions& functions_of(const OpQuery& query);  // for refusals and worksp
 
 // A kernel of f32 values on a CUDA device, of the backend "cuda" or another name.
 Kernel kernel(std::function<void(const KernelCall&)> run, const char* backend = "cuda");
-// The same for values of any dtype.
+// The same for values of f32, i32 and u8.
 Kernel any_kernel(std::function<void(const KernelCall&)> run);
 
 inline const float* in(const KernelCall& call, int i) { return call.input(i).read<float>(); }

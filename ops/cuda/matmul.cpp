@@ -97,18 +97,17 @@ Kernel linear_data() {
   return made;
 }
 
-// Inputs p, m, v, y, x, rate, correction1, correction2. In place in a plan; else the old values are taken over first.
+// Inputs p, m, v, y, x, rate, correction1, correction2.
 LinearSizes update_sizes(const Shape& y, const Shape& x) { return {y[0], x[1], y[1]}; }
 
 Kernel weight_adam() {
   Kernel made = kernel([](const KernelCall& call) {
-    for (int o = 0; o < 3; ++o) {
-      if (call.input(o).data != call.output(o).data) queue_of(call).copy(call.output(o).data, call.input(o).data, call.output(o).bytes());
-    }
     const auto& a = call.attributes.as<AdamAttributes>();
-    functions_of(call).matmul.weight_adam(queue_of(call), update_sizes(call.input(3).shape, call.input(4).shape),
-                                          {a.beta1, a.beta2, a.epsilon, a.weight_decay, in(call, 5), in(call, 6), in(call, 7)}, in(call, 3),
-                                          in(call, 4), out(call, 0), out(call, 1), out(call, 2));
+    const AdamStep step{a.beta1, a.beta2, a.epsilon, a.weight_decay, in(call, 6), in(call, 7)};
+    const AdamTensor w{
+        in(call, 0), in(call, 1), in(call, 2), nullptr, in(call, 5), out(call, 0), out(call, 1), out(call, 2), call.output(0).elements()};
+    functions_of(call).matmul.weight_adam(queue_of(call), update_sizes(call.input(3).shape, call.input(4).shape), step, w, in(call, 3),
+                                          in(call, 4));
   });
   made.refuse = [](const OpQuery& query) {
     return functions_of(query).matmul.refuse_weight_adam(update_sizes(query.shape(3), query.shape(4)));

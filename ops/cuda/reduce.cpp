@@ -14,7 +14,12 @@ using KeptShape = Shape (*)(const Attributes&, const Shape& x);
 
 Shape kept_of_axes(const Attributes& attributes, const Shape& x) { return attributes.as<ReduceAttributes>().axes.kept_dims(x); }
 
-Shape kept_of_shape(const Attributes& attributes, const Shape& /*x*/) { return attributes.as<ShapeAttributes>().shape; }
+// A part of the batch keeps so many images.
+Shape kept_of_shape(const Attributes& attributes, const Shape& x) {
+  Shape kept = attributes.as<ShapeAttributes>().shape;
+  if (kept.rank() > 0 && kept.rank() == x.rank() && kept[0] != 1) kept[0] = x[0];
+  return kept;
+}
 
 template <KeptShape kept>
 Kernel sum() {

@@ -17,7 +17,10 @@ void copy(const KernelCall& call, const Shape& box, const BoxSide& from, const B
 }
 
 Kernel same() {
-  return any_kernel([](const KernelCall& call) { queue_of(call).copy(call.output(0).data, call.input(0).data, call.output(0).bytes()); });
+  Kernel made =
+      any_kernel([](const KernelCall& call) { queue_of(call).copy(call.output(0).data, call.input(0).data, call.output(0).bytes()); });
+  made.dtypes = {};  // bytes are bytes
+  return made;
 }
 
 Kernel transpose() {

@@ -7,7 +7,7 @@
 namespace wengert::cuda::emulated {
 namespace {
 
-std::string place_text(const std::source_location& where) { return std::string(where.file_name()) + ":" + std::to_string(where.line()); }
+std::string place_text(const Where& where) { return std::string(where.file) + ":" + std::to_string(where.line); }
 
 }  // namespace
 
@@ -76,7 +76,7 @@ void Block::run_thread(int thread, Fiber& fiber) {
   ++ended_;
 }
 
-void Block::wait(State state, const std::source_location& where) {
+void Block::wait(State state, const Where& where) {
   Slot& own = slot(running_);
   own.state = state;
   own.where = where;
@@ -84,7 +84,7 @@ void Block::wait(State state, const std::source_location& where) {
   if (abandoning_) throw Abandoned();
 }
 
-std::uint32_t Block::exchange(std::uint32_t value, int bits, const std::source_location& where) {
+std::uint32_t Block::exchange(std::uint32_t value, int bits, const Where& where) {
   const int thread = running_, lane = thread % warp_size;
   if (bits < 0 || bits >= warp_size) {
     throw fault(FaultKind::divergence, thread, where, "wanted a shuffle's bits from 0 to 31, got " + std::to_string(bits));
@@ -135,8 +135,8 @@ void Block::release_shuffles() {
 }
 
 bool Block::same_wait(const Slot& a, const Slot& b) const {
-  return a.state == b.state && a.where.line() == b.where.line() && a.where.column() == b.where.column() &&
-         (a.where.file_name() == b.where.file_name() || std::strcmp(a.where.file_name(), b.where.file_name()) == 0);
+  return a.state == b.state && a.where.line == b.where.line &&
+         (a.where.file == b.where.file || std::strcmp(a.where.file, b.where.file) == 0);
 }
 
 // Nobody can go on: a warp that is not whole at its shuffle is the likelier cause where both kinds of waiting are there.
@@ -157,7 +157,7 @@ Fault Block::divergence() const {
       }
     }
   }
-  return fault(FaultKind::divergence, running_, std::source_location(), "nobody can go on");
+  return fault(FaultKind::divergence, running_, Where(), "nobody can go on");
 }
 
 void Block::abandon() {
@@ -170,8 +170,8 @@ void Block::abandon() {
   abandoning_ = false;
 }
 
-Fault Block::fault(FaultKind kind, int thread, const std::source_location& where, const std::string& what) const {
-  return Fault(kind, {launch_->node, launch_->kernel, number_, thread, where.file_name(), static_cast<int>(where.line())}, what);
+Fault Block::fault(FaultKind kind, int thread, const Where& where, const std::string& what) const {
+  return Fault(kind, {launch_->node, launch_->kernel, number_, thread, where.file, where.line}, what);
 }
 
 }  // namespace wengert::cuda::emulated

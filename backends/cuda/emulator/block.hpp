@@ -5,7 +5,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -43,17 +42,17 @@ class Block {
   int running() const { return running_; }  // the thread
 
   // Of the running thread.
-  void barrier(const std::source_location& where) { wait(State::barrier, where); }
-  std::uint32_t exchange(std::uint32_t value, int bits, const std::source_location& where);
+  void barrier(const Where& where) { wait(State::barrier, where); }
+  std::uint32_t exchange(std::uint32_t value, int bits, const Where& where);
 
-  Fault fault(FaultKind kind, int thread, const std::source_location& where, const std::string& what) const;
+  Fault fault(FaultKind kind, int thread, const Where& where, const std::string& what) const;
 
  private:
   enum class State : std::uint8_t { running, barrier, shuffle, ended };
   struct Slot {  // of a thread
     State state = State::ended;
     Fiber* fiber = nullptr;
-    std::source_location where;
+    Where where;
     std::uint32_t value = 0;  // of a shuffle: what it gives, then what it gets
     int bits = 0;
   };
@@ -61,7 +60,7 @@ class Block {
 
   void work(Fiber& fiber);
   void run_thread(int thread, Fiber& fiber);
-  void wait(State state, const std::source_location& where);
+  void wait(State state, const Where& where);
   void release();
   bool release_barrier();
   void release_shuffles();

@@ -132,7 +132,7 @@ std::string access_text(Access access, Index i, Index many) {
 struct Request {
   Index i, many;
   Access access;
-  const std::source_location& where;
+  const Where& where;
 };
 
 [[noreturn, gnu::cold]] void stop(FaultKind kind, const Request& request, const std::string& what) {
@@ -169,8 +169,7 @@ void run(const Launch& launch, Schedule& schedule, const Memory* known) {
   emulator().run(launch, schedule, known);
 }
 
-void access_global(const void* base, Index count, Index i, Index many, Index element_bytes, Access access,
-                   const std::source_location& where) {
+void access_global(const void* base, Index count, Index i, Index many, Index element_bytes, Access access, const Where& where) {
   if (running == nullptr) [[unlikely]]
     stop_outside();
   Emulator& own = *running;
@@ -191,13 +190,13 @@ void access_global(const void* base, Index count, Index i, Index many, Index ele
   Cell* const cell = whole_words ? own.words.at(address / 4) : own.bytes.at(address);
   const int thread = own.block.running();
   for (std::uintptr_t c = 0; c < cells; ++c) {
-    if (cell[c].touch(own.clock, thread, access, where.line()) != Conflict::none) [[unlikely]] {
+    if (cell[c].touch(own.clock, thread, access, where.line) != Conflict::none) [[unlikely]] {
       stop_race(cell[c], own.clock, {i, many, access, where});
     }
   }
 }
 
-void access_shared(int first_byte, int count, int i, int many, int element_bytes, Access access, const std::source_location& where) {
+void access_shared(int first_byte, int count, int i, int many, int element_bytes, Access access, const Where& where) {
   if (running == nullptr) [[unlikely]]
     stop_outside();
   Emulator& own = *running;
@@ -224,7 +223,7 @@ void access_shared(int first_byte, int count, int i, int many, int element_bytes
     const bool unwritten = access == Access::read && !cell[c].write.in_block(clock);
     if (unwritten) [[unlikely]]
       stop(FaultKind::uninitialised, request, ", which was not written");
-    if (cell[c].touch(clock, thread, access, where.line()) != Conflict::none) [[unlikely]]
+    if (cell[c].touch(clock, thread, access, where.line) != Conflict::none) [[unlikely]]
       stop_race(cell[c], clock, request);
   }
 }
@@ -234,9 +233,7 @@ char* shared_memory() { return running->shared.data(); }
 int Thread::size() const { return block_.size(); }
 Index Thread::block() const { return block_.number(); }
 Index Thread::blocks() const { return block_.blocks(); }
-void Thread::barrier(const std::source_location where) const { block_.barrier(where); }
-std::uint32_t Thread::exchange(std::uint32_t value, int bits, const std::source_location& where) const {
-  return block_.exchange(value, bits, where);
-}
+void Thread::barrier(const char* file, int line) const { block_.barrier({file, line}); }
+std::uint32_t Thread::exchange(std::uint32_t value, int bits, const Where& where) const { return block_.exchange(value, bits, where); }
 
 }  // namespace wengert::cuda::emulated

@@ -8,12 +8,8 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 
-#if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
-#endif
-#if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
-#endif
 
 namespace wengert::cuda::emulated {
 namespace {
@@ -23,57 +19,62 @@ using boost::context::detail::jump_fcontext;
 using boost::context::detail::make_fcontext;
 using boost::context::detail::transfer_t;
 
-// A kernel's frames are small; a sanitizer's are several times as large.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t stack_bytes = 256 * 1024;
+// g++ tells by the first two, clang++ by the others.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool address_sanitizer = true, thread_sanitizer = false;
+#elif defined(__SANITIZE_THREAD__)
+constexpr bool address_sanitizer = false, thread_sanitizer = true;
+#elif defined(__has_feature)
+constexpr bool address_sanitizer = __has_feature(address_sanitizer), thread_sanitizer = __has_feature(thread_sanitizer);
 #else
-constexpr std::size_t stack_bytes = 64 * 1024;
+constexpr bool address_sanitizer = false, thread_sanitizer = false;
 #endif
 
-// What a sanitizer knows of the two stacks. Each change of stacks is announced before it (leave) and after it (arrive).
+// A kernel's frames are small; a sanitizer's are several times as large.
+constexpr std::size_t stack_bytes = (address_sanitizer || thread_sanitizer ? 256 : 64) * 1024;
+
+// Tells the sanitizers of a fiber's stack, and of each change between it and the outer one, before and after.
 class Announcer {
  public:
-#if defined(__SANITIZE_ADDRESS__)
-  void set_stack(const void* bottom, std::size_t bytes) { bottom_ = bottom, bytes_ = bytes; }
-  void before_entering() { __sanitizer_start_switch_fiber(&outer_saved_, bottom_, bytes_); }
-  void inside() { __sanitizer_finish_switch_fiber(inner_saved_, &outer_bottom_, &outer_bytes_); }
-  void before_leaving(bool for_ever) { __sanitizer_start_switch_fiber(for_ever ? nullptr : &inner_saved_, outer_bottom_, outer_bytes_); }
-  void outside() { __sanitizer_finish_switch_fiber(outer_saved_, nullptr, nullptr); }
-
- private:
-  const void *bottom_ = nullptr, *outer_bottom_ = nullptr;
-  std::size_t bytes_ = 0, outer_bytes_ = 0;
-  void *inner_saved_ = nullptr, *outer_saved_ = nullptr;
-#elif defined(__SANITIZE_THREAD__)
-  Announcer() : inner_(__tsan_create_fiber(0)) {}
-  ~Announcer() { __tsan_destroy_fiber(inner_); }
+  Announcer(const void* stack, std::size_t bytes) : stack_(stack), bytes_(bytes) {
+    if constexpr (thread_sanitizer) inner_ = __tsan_create_fiber(0);
+  }
+  ~Announcer() {
+    if constexpr (thread_sanitizer) __tsan_destroy_fiber(inner_);
+  }
   Announcer(const Announcer&) = delete;
   Announcer& operator=(const Announcer&) = delete;
-  void set_stack(const void*, std::size_t) {}
+
   void before_entering() {
-    outer_ = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(inner_, 0);
+    if constexpr (address_sanitizer) __sanitizer_start_switch_fiber(&outer_, stack_, bytes_);
+    if constexpr (thread_sanitizer) {
+      outer_ = __tsan_get_current_fiber();
+      __tsan_switch_to_fiber(inner_, 0);
+    }
   }
-  void inside() {}
-  void before_leaving(bool) { __tsan_switch_to_fiber(outer_, 0); }
-  void outside() {}
+  void inside() {
+    if constexpr (address_sanitizer) __sanitizer_finish_switch_fiber(inner_, &outer_stack_, &outer_bytes_);
+  }
+  void before_leaving(bool for_ever) {
+    if constexpr (address_sanitizer) __sanitizer_start_switch_fiber(for_ever ? nullptr : &inner_, outer_stack_, outer_bytes_);
+    if constexpr (thread_sanitizer) __tsan_switch_to_fiber(outer_, 0);
+  }
+  void outside() {
+    if constexpr (address_sanitizer) __sanitizer_finish_switch_fiber(outer_, nullptr, nullptr);
+  }
 
  private:
-  void *inner_, *outer_ = nullptr;
-#else
-  void set_stack(const void*, std::size_t) {}
-  void before_entering() {}
-  void inside() {}
-  void before_leaving(bool) {}
-  void outside() {}
-#endif
+  const void *stack_, *outer_stack_ = nullptr;
+  std::size_t bytes_, outer_bytes_ = 0;
+  void *inner_ = nullptr, *outer_ = nullptr;  // the sanitizer's own, of each side
 };
 
 }  // namespace
 
 // Boost's class fiber would make one change of stacks by itself, in its constructor, that no sanitizer is told of; its parts do not.
 struct Fiber::State {
-  explicit State(std::function<void(Fiber&)> what) : work(std::move(what)), stack(stacks.allocate()) {}
+  explicit State(std::function<void(Fiber&)> what)
+      : work(std::move(what)), stack(stacks.allocate()), announcer(static_cast<char*>(stack.sp) - stack.size, stack.size) {}
   ~State() { stacks.deallocate(stack); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -105,7 +106,6 @@ Fiber::Fiber(std::function<void(Fiber&)> work) : state_(std::make_unique<State>(
   // Stacks lie at equal distances; their hot ends shall not all want the same lines of a cache.
   char* const end = static_cast<char*>(state.stack.sp);
   const std::size_t unused = reinterpret_cast<std::uintptr_t>(end) / 4096 % 16 * 256;
-  state.announcer.set_stack(end - state.stack.size, state.stack.size);
   state.inner = make_fcontext(end - unused, state.stack.size - unused, State::run);
 }
 

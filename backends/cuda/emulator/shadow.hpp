@@ -42,7 +42,7 @@ class Trace {
     return atomic && (who_ & plain_now) == 0 ? Conflict::none : Conflict::threads;
   }
 
-  void add(const Clock& clock, int thread, bool atomic, std::uint32_t line) {
+  void add(const Clock& clock, int thread, bool atomic, int line) {
     const int plain = atomic ? 0 : plain_in_launch | plain_now;
     if (interval_ == clock.now) {
       const int more = plain | ((who_ & thread_bits) == thread ? 0 : several);
@@ -71,7 +71,7 @@ struct Cell {
   Trace write, read;
 
   // Notes an access, and says whether it races with an earlier one.
-  Conflict touch(const Clock& clock, int thread, Access access, std::uint32_t line) {
+  Conflict touch(const Clock& clock, int thread, Access access, int line) {
     const bool atomic = access == Access::atomic;
     if (const Conflict found = write.conflict(clock, thread, atomic); found != Conflict::none) [[unlikely]]
       return found;

@@ -13,12 +13,17 @@ namespace wengert::cuda::emulated {
 
 class Block;  // a running one
 
+struct Where {  // in a kernel
+  const char* file = "";
+  int line = 0;
+};
+
 enum class Access : std::uint8_t { read, write, atomic };
 
 // Stops the launch with a Fault where the running thread may not do that: elements [i, i + many) of `count` in global memory at `base`.
-void access_global(const void* base, Index count, Index i, Index many, Index element_bytes, Access access, const std::source_location& where);
+void access_global(const void* base, Index count, Index i, Index many, Index element_bytes, Access access, const Where& where);
 // The same of the running block's shared memory: elements of a part of it that begins at a byte.
-void access_shared(int first_byte, int count, int i, int many, int element_bytes, Access access, const std::source_location& where);
+void access_shared(int first_byte, int count, int i, int many, int element_bytes, Access access, const Where& where);
 char* shared_memory();  // the running block's
 
 struct alignas(16) Four {
@@ -32,23 +37,23 @@ class Global {
   Global(T* data, Index count) : data_(data), count_(count) {}
 
   T load(Index i WENGERT_WHERE) const {
-    access_global(data_, count_, i, 1, sizeof(T), Access::read, where);
+    access_global(data_, count_, i, 1, sizeof(T), Access::read, {file, line});
     return data_[i];
   }
   void store(Index i, T value WENGERT_WHERE) const {
-    access_global(data_, count_, i, 1, sizeof(T), Access::write, where);
+    access_global(data_, count_, i, 1, sizeof(T), Access::write, {file, line});
     data_[i] = value;
   }
   Four load_four(Index i WENGERT_WHERE) const {
-    access_global(data_, count_, i, 4, sizeof(T), Access::read, where);
+    access_global(data_, count_, i, 4, sizeof(T), Access::read, {file, line});
     return {data_[i], data_[i + 1], data_[i + 2], data_[i + 3]};
   }
   void store_four(Index i, const Four& four WENGERT_WHERE) const {
-    access_global(data_, count_, i, 4, sizeof(T), Access::write, where);
+    access_global(data_, count_, i, 4, sizeof(T), Access::write, {file, line});
     data_[i] = four.x, data_[i + 1] = four.y, data_[i + 2] = four.z, data_[i + 3] = four.w;
   }
   void atomic_min(Index i, T value WENGERT_WHERE) const {
-    access_global(data_, count_, i, 1, sizeof(T), Access::atomic, where);
+    access_global(data_, count_, i, 1, sizeof(T), Access::atomic, {file, line});
     if (value < data_[i]) data_[i] = value;
   }
   bool given() const { return data_ != nullptr; }
@@ -64,19 +69,19 @@ class Shared {
   Shared(int first_byte, int count) : first_byte_(first_byte), count_(count) {}
 
   T load(int i WENGERT_WHERE) const {
-    access_shared(first_byte_, count_, i, 1, sizeof(T), Access::read, where);
+    access_shared(first_byte_, count_, i, 1, sizeof(T), Access::read, {file, line});
     return data()[i];
   }
   void store(int i, T value WENGERT_WHERE) const {
-    access_shared(first_byte_, count_, i, 1, sizeof(T), Access::write, where);
+    access_shared(first_byte_, count_, i, 1, sizeof(T), Access::write, {file, line});
     data()[i] = value;
   }
   Four load_four(int i WENGERT_WHERE) const {
-    access_shared(first_byte_, count_, i, 4, sizeof(T), Access::read, where);
+    access_shared(first_byte_, count_, i, 4, sizeof(T), Access::read, {file, line});
     return {data()[i], data()[i + 1], data()[i + 2], data()[i + 3]};
   }
   void store_four(int i, const Four& four WENGERT_WHERE) const {
-    access_shared(first_byte_, count_, i, 4, sizeof(T), Access::write, where);
+    access_shared(first_byte_, count_, i, 4, sizeof(T), Access::write, {file, line});
     data()[i] = four.x, data()[i + 1] = four.y, data()[i + 2] = four.z, data()[i + 3] = four.w;
   }
 
@@ -102,7 +107,7 @@ class Thread {
   template <class T>
   T shuffle_xor(T value, int bits WENGERT_WHERE) const {
     static_assert(sizeof(T) == 4 && std::is_trivially_copyable_v<T>);
-    return std::bit_cast<T>(exchange(std::bit_cast<std::uint32_t>(value), bits, where));
+    return std::bit_cast<T>(exchange(std::bit_cast<std::uint32_t>(value), bits, {file, line}));
   }
   template <class T>
   Shared<T> shared(int first_byte, int count) const {
@@ -110,7 +115,7 @@ class Thread {
   }
 
  private:
-  std::uint32_t exchange(std::uint32_t value, int bits, const std::source_location& where) const;
+  std::uint32_t exchange(std::uint32_t value, int bits, const Where& where) const;
 
   Block& block_;
   int index_;

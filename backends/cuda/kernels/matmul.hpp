@@ -154,22 +154,25 @@ inline void linear_gemm_data(Queue& queue, const LinearSizes& sizes, const float
     launch(queue, "linear_gate", grid_for(count), FinishProduct{finish_data(sizes, gate, x), count, static_cast<int>(sizes.in)});
 }
 
-inline void linear_weight_adam(Queue& queue, const LinearSizes& sizes, const LinearAdam& adam, const float* y, const float* x, float* p,
-                               float* m, float* v) {
+inline void linear_weight_adam(Queue& queue, const LinearSizes& sizes, const AdamStep& step, const AdamTensor& w, const float* y,
+                               const float* x) {
   const Index count = sizes.out * sizes.in;
-  const UpdateByAdam update{{p, count},
-                            {m, count},
-                            {v, count},
-                            {adam.rate, 1},
-                            {adam.correction1, 1},
-                            {adam.correction2, 1},
+  const UpdateByAdam update{{w.p, count},
+                            {w.m, count},
+                            {w.v, count},
+                            {w.next_p, count},
+                            {w.next_m, count},
+                            {w.next_v, count},
+                            {w.rate, 1},
+                            {step.correction1, 1},
+                            {step.correction2, 1},
                             {queue.stop_flag, 1},
-                            static_cast<float>(adam.beta1),
-                            static_cast<float>(adam.beta2),
-                            static_cast<float>(1.0 - adam.beta1),
-                            static_cast<float>(1.0 - adam.beta2),
-                            static_cast<float>(adam.epsilon),
-                            static_cast<float>(adam.weight_decay)};
+                            static_cast<float>(step.beta1),
+                            static_cast<float>(step.beta2),
+                            static_cast<float>(1.0 - step.beta1),
+                            static_cast<float>(1.0 - step.beta2),
+                            static_cast<float>(step.epsilon),
+                            static_cast<float>(step.weight_decay)};
   product_tiled(queue, "linear_weight_adam", linear_weight(sizes), y, x, update);
 }
 

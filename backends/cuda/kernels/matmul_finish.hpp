@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <wengert/backends/cuda/kernels/stop.hpp>
 #include <wengert/backends/cuda/thread.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -25,7 +26,7 @@ struct StoreProduct {
   Global<const float> bias, gate;
   bool relu = false;
 
-  WENGERT_DEVICE bool stopped() const { return false; }
+  WENGERT_DEVICE bool does_nothing() const { return false; }
   WENGERT_DEVICE void operator()(Index place, int column, float value) const {
     if (bias.given()) value += bias.load(column);
     if (relu && value <= 0.0f) value = 0.0f;
@@ -34,21 +35,23 @@ struct StoreProduct {
   }
 };
 
+// The formula of ops/optimiser.cpp.
 struct UpdateByAdam {
-  Global<float> p, m, v;
+  Global<const float> p, m, v;
+  Global<float> next_p, next_m, next_v;
   Global<const float> rate, correction1, correction2;
-  Global<const std::int32_t> stop;  // or none
+  Global<const std::int32_t> stop;
   float beta1, beta2, rest1, rest2, epsilon, weight_decay;
 
-  WENGERT_DEVICE bool stopped() const { return stop.given() && stop.load(0) != Queue::none_bad; }
+  WENGERT_DEVICE bool does_nothing() const { return stopped(stop); }
   WENGERT_DEVICE void operator()(Index place, int /*column*/, float gradient) const {
     const float by = rate.load(0), step = by / correction1.load(0), root = 1.0f / std::sqrt(correction2.load(0)), decay = by * weight_decay;
     const float first = beta1 * m.load(place) + rest1 * gradient;
     const float second = beta2 * v.load(place) + rest2 * (gradient * gradient);
     const float old = p.load(place);
-    p.store(place, old - decay * old - step * first / (std::sqrt(second) * root + epsilon));
-    m.store(place, first);
-    v.store(place, second);
+    next_p.store(place, old - decay * old - step * first / (std::sqrt(second) * root + epsilon));
+    next_m.store(place, first);
+    next_v.store(place, second);
   }
 };
 

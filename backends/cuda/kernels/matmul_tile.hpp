@@ -17,7 +17,7 @@ struct ProductTile {
   static constexpr int depth = 1024 / tile;  // of a slice
   static constexpr int slice = depth * pitch;
   static constexpr int loads = tile * depth / product_threads;
-  static constexpr int shared_floats = 2 * slice > splits* tile* tile ? 2 * slice : splits* tile* tile;
+  static constexpr int sums = splits * tile * tile, shared_floats = 2 * slice > sums ? 2 * slice : sums;
 
   ProductSizes s;
   int row_tiles, column_tiles;
@@ -30,7 +30,7 @@ struct ProductTile {
   };
 
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    if (finish.stopped()) return;
+    if (finish.does_nothing()) return;
     int rest = static_cast<int>(thread.block());
     const int first_column = rest % column_tiles * tile;
     rest /= column_tiles;
@@ -45,7 +45,7 @@ struct ProductTile {
       read(b, b_first, b_share, s.b.row, s.b.column, s.columns - first_column, k, next_b);
     };
 
-    float sums[4][4] = {}, next_a[loads], next_b[loads];
+    float own[4][4] = {}, next_a[loads], next_b[loads];
     read_next(0, next_a, next_b);
     for (int k = 0; k < s.inner; k += depth) {
       write(a_slice, a_share, next_a);
@@ -57,14 +57,13 @@ struct ProductTile {
         const Four left = a_slice.load_four(i * pitch + row), right = b_slice.load_four(i * pitch + column);
         const float l[4] = {left.x, left.y, left.z, left.w}, r[4] = {right.x, right.y, right.z, right.w};
         for (int p = 0; p < 4; ++p)
-          for (int q = 0; q < 4; ++q) sums[p][q] += l[p] * r[q];
+          for (int q = 0; q < 4; ++q) own[p][q] += l[p] * r[q];
       }
       thread.barrier();
     }
 
-    const Shared<float> parts = thread.shared<float>(0, splits * tile * tile);
-    for (int p = 0; p < 4; ++p)
-      parts.store_four((split * tile + row + p) * tile + column, {sums[p][0], sums[p][1], sums[p][2], sums[p][3]});
+    const Shared<float> parts = thread.shared<float>(0, sums);
+    for (int p = 0; p < 4; ++p) parts.store_four((split * tile + row + p) * tile + column, {own[p][0], own[p][1], own[p][2], own[p][3]});
     thread.barrier();
     for (int e = thread.index(); e < tile * tile; e += thread.size()) {
       const int i = first_row + e / tile, j = first_column + e % tile;
@@ -104,7 +103,7 @@ struct ProductPlain {
   Finish finish;
 
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    if (finish.stopped()) return;
+    if (finish.does_nothing()) return;
     for (Index i = thread.global(); i < s.outputs(); i += thread.total()) {
       const int column = static_cast<int>(i) % s.columns, rest = static_cast<int>(i) / s.columns, row = rest % s.rows, n = rest / s.rows;
       float sum = 0.0f;
@@ -123,7 +122,7 @@ struct ProductWarp {
   Finish finish;
 
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    if (finish.stopped()) return;
+    if (finish.does_nothing()) return;
     const Index warps = thread.total() / warp_size;
     for (Index i = thread.global() / warp_size; i < s.outputs(); i += warps) {
       const int column = static_cast<int>(i) % s.columns, rest = static_cast<int>(i) / s.columns, row = rest % s.rows, n = rest / s.rows;
