@@ -163,19 +163,21 @@ def each(values):
 
 def table(kernels, architectures, launches=None):
     """Markdown, a row a kernel, and the problems: spills, and kernels that can't be launched."""
-    rows, problems = {}, []
+    rows, files, problems = {}, {}, []
     for file, kernel in kernels:
-        rows.setdefault((file, body_of(kernel.name)), {})[kernel.architecture] = kernel
+        body = body_of(kernel.name)
+        rows.setdefault(body, {})[kernel.architecture] = kernel
+        files.setdefault(body, {})[file] = None  # in their order
     lines = [f"Estimates, not measured: from ptxas's report for {', '.join(architectures)}; where they differ, in this order.", "",
              "| kernel | file | threads a block | registers | spill bytes | shared bytes | theoretical occupancy |",
              "|---|---|---:|---:|---:|---:|---:|"]
-    for (file, body), found in sorted(rows.items()):
+    for body, found in sorted(rows.items(), key=lambda row: (list(files[row[0]]), row[0])):
         launch = launch_of(body, launches)
         compiled = [found[architecture] for architecture in architectures]
         shares = [occupancy(LIMITS[k.architecture], k.registers, launch.threads, k.shared + launch.shared) for k in compiled]
         problems += [f"{body} spills {k.spilled} bytes on {k.architecture}" for k in compiled if k.spilled]
         problems += [f"{body} can't be launched with {launch.threads} threads on {k.architecture}" for k, share in zip(compiled, shares) if not share]
-        lines.append(f"| {body} | {file} | {launch.threads} | {each(k.registers for k in compiled)} | {each(k.spilled for k in compiled)} | "
+        lines.append(f"| {body} | {', '.join(files[body])} | {launch.threads} | {each(k.registers for k in compiled)} | {each(k.spilled for k in compiled)} | "
                      f"{each(k.shared + launch.shared for k in compiled)} | {each(f'{share:.0%}' for share in shares)} |")
     return "\n".join(lines) + "\n", problems
 
