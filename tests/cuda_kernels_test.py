@@ -6,7 +6,7 @@ import sys
 
 SOURCE = pathlib.Path(os.environ["WENGERT_SOURCE"])
 sys.path.insert(0, str(SOURCE / "tools"))
-from cuda_kernels import LIMITS, Launch, body_of, demangled, occupancy, parse, table  # noqa: E402
+from cuda_kernels import LIMITS, Launch, body_of, demangled, launch_of, occupancy, parse, table  # noqa: E402
 
 REPORT = """ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function '_ZN7wengert4cuda6device5entryINS1_5WatchEEEvT_' for 'sm_80'
@@ -44,6 +44,9 @@ assert occupancy(LIMITS["sm_80"], 32, 256, 48 << 10) == 3 * 256 / 2048
 assert occupancy(LIMITS["sm_120"], 32, 1024, 0) == 1024 / 1536      # one such block, and no room for a second
 assert occupancy(LIMITS["sm_75"], 32, 32, 0) == 16 * 32 / 1024      # as many blocks as there may be
 assert occupancy(LIMITS["sm_90"], 65, 1024, 0) == 0.0               # a block of so many threads has 64 registers each
+
+launches = {"Tile": Launch(64, 0), "Tile<8,": Launch(96, 0)}
+assert [launch_of(body, launches).threads for body in ("Tile<4, 1>", "Tile<8, 1>", "Other")] == [64, 96, 256]
 
 text, problems = table([("watch.cu", watch), ("tile.cu", tile)], ["sm_80"], {"Tile": Launch(1024, 1024)})
 assert "Estimates, not measured" in text, text

@@ -26,7 +26,6 @@ Index leading(const Caller& caller, const char* operand, Index rows, Index colum
 cublasHandle_t Stream::blas() {
   if (blas_) return blas_.get();
   runtime_.make_current();
-  const OutsideCapture outside;
   cublasHandle_t made = nullptr;
   check(cublasCreate(&made), caller(), "a handle of cuBLAS");
   OwnedBlas handle(made);

@@ -82,7 +82,6 @@ void Runtime::make_current() const {
 
 void* Runtime::allocate(Index bytes) {
   make_current();
-  const OutsideCapture outside;
   const auto wanted = static_cast<std::size_t>(std::max<Index>(1, bytes));
   if (bytes > total_) call_failed(queue_->caller(), bytes_text(bytes), cudaErrorMemoryAllocation);
   void* memory = nullptr;
@@ -100,7 +99,6 @@ void* Runtime::allocate(Index bytes) {
 
 void Runtime::release(void* memory) noexcept {
   if (memory == nullptr) return;
-  const OutsideCapture outside;
   const std::lock_guard lock(mutex_);
   int current = -1;
   if (cudaGetDevice(&current) != cudaSuccess || current != index_) cudaSetDevice(index_);
@@ -111,7 +109,6 @@ void Runtime::release(void* memory) noexcept {
 
 void* Runtime::allocate_pinned(Index bytes) {
   make_current();
-  const OutsideCapture outside;
   void* memory = nullptr;
   const cudaError_t error = cudaHostAlloc(&memory, static_cast<std::size_t>(std::max<Index>(1, bytes)), cudaHostAllocPortable);
   if (error == cudaErrorMemoryAllocation) {
@@ -123,7 +120,6 @@ void* Runtime::allocate_pinned(Index bytes) {
 }
 
 void Runtime::release_pinned(void* memory) noexcept {
-  const OutsideCapture outside;
   cudaFreeHost(memory);
   cudaGetLastError();
 }

@@ -123,7 +123,8 @@ void Stream::begin_capture() {
   if (role_ == Role::of_memory) fail(caller().text() + " wanted to record on a queue of make_queue(), got queue()");
   const cudaStream_t stream = ready();
   const std::lock_guard lock(runtime_.mutex());
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), caller(), "to begin a recording");
+  // Relaxed: kernels are loaded where they are launched first, cuBLAS is made where it is needed first, and both may be within a recording.
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), caller(), "to begin a recording");
 }
 
 std::unique_ptr<DeviceRecording> Stream::end_capture() {
