@@ -137,12 +137,14 @@ struct Trainer::State {
 
   // The training set on the device, where it has room; else null, and batches are gathered on the host.
   std::shared_ptr<const ResidentSet> set = {};
-  std::string set_data = {};  // its fingerprint
-  Totals given = {};          // of the steps on it since the last report
+  std::string set_data = {};        // its fingerprint
+  Totals given = {};                // of the steps since the last report, as far as they are known
+  TrainingStep* running = nullptr;  // of the resident plans the one that has made steps which `given` does not count
 
   void bring(const Dataset& all, const std::string& fingerprint) {
     if (options.device == Device{} || options.eager || options.trace || set_data == fingerprint) return;
     resident_plans.clear();
+    running = nullptr;
     set = nullptr;
     set_data = fingerprint;
     try {
@@ -163,6 +165,7 @@ struct Trainer::State {
     if (!same) {
       plans.clear();
       resident_plans.clear();
+      running = nullptr;
       known.clear();
       for (const Parameter& parameter : parameters) known.push_back(parameter.trainable());
     }
@@ -187,15 +190,22 @@ struct Trainer::State {
       return;
     }
     TrainingStep& plan = plan_for(count, set.get());
+    if (running != &plan) read_running();  // a value that is not finite there does not stop this plan
+    running = &plan;
     std::transform(positions, positions + count, plan.positions().write<std::int32_t>(),
                    [](Index p) { return static_cast<std::int32_t>(p); });
     plan.start(step + 1, rate());
     ++step;
   }
 
-  // What the steps since the last call have added up; waits for them. Throws NotFinite: `given` counts those before the one that changed nothing.
+  // Throws NotFinite: `given` counts the steps before the one that changed nothing.
+  void read_running() {
+    if (TrainingStep* const plan = std::exchange(running, nullptr); plan != nullptr) plan->read(given);
+  }
+
+  // What the steps since the last call have added up; waits for them.
   Totals collect() {
-    for (const auto& entry : resident_plans) entry.second->read(given);
+    read_running();
     return std::exchange(given, {});
   }
 
@@ -222,7 +232,7 @@ struct Trainer::State {
   }
 
   // Why a step on these images gives what is not finite: the first node, found op by op, else what the plan said.
-  std::string reason_on_host(const Dataset& all, const Index* positions, Index count, const std::string& of_plan) {
+  std::string reason_by_op(const Dataset& all, const Index* positions, Index count, const std::string& of_plan) {
     try {
       train_eagerly(
           count, [&](float* images, std::int32_t* labels) { all.gather(positions, count, images, labels); }, false);
@@ -369,7 +379,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
         if (dynamic_cast<const NotFinite*>(&error) != nullptr && s.set) {  // the device went on, changing nothing
           bad = reported + std::exchange(s.given, {}).steps;
           s.step = epoch * batches + bad;
-          reason = s.reason_on_host(all, order.data() + bad * batch, std::min(batch, images - bad * batch), reason);
+          reason = s.reason_by_op(all, order.data() + bad * batch, std::min(batch, images - bad * batch), reason);
         }
         fail(fmt::format("[train] epoch {}, batch {} of {}: {}", epoch + 1, bad + 1, batches, reason));
       }

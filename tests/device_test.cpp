@@ -165,6 +165,27 @@ TEST_CASE("a value that is not finite stops a training on a device before parame
   CHECK(trainer.steps() == 1);
 }
 
+TEST_CASE("a value that is not finite stops the short last batch too, though its plan is another one") {
+  Dataset set = small_set(18);
+  TrainerOptions options;
+  options.batch = 8, options.device = cuda;
+  const std::vector<Index> order = epoch_order(set.size(), options.seed, 0);
+  const Index pixels = set.image().elements();
+  auto* const images = set.images.mutable_view().write<std::uint8_t>();
+  std::fill_n(images, set.size() * pixels, std::uint8_t{255});
+  for (const Index last : {order[16], order[17]})
+    std::fill_n(images + last * pixels, pixels, std::uint8_t{0});  // harmless: all values are 0
+  Trainer trainer(MnistCnn{}, Adam::report(), options);
+  for (const char* const name : {"conv1.weight", "conv2.weight"}) {
+    const Shape shape = trainer.model().parameter(name).shape();
+    trainer.model().parameter(name).set_value(Tensor::full(shape, 1e30));
+  }
+  FitOptions fit;
+  fit.epochs = 1;
+  CHECK(contains(message_of<Error>([&] { trainer.fit(set, fit); }), "epoch 1, batch 1 of 3"));
+  CHECK(trainer.steps() == 0);
+}
+
 TEST_CASE("a plan wants its parameters on its device") {
   TrainerOptions options;
   options.device = cuda, options.batch = 4;
