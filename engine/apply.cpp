@@ -79,10 +79,11 @@ void check_carried(const Call& call) {
   }
 }
 
-// Where all inputs live.
-Device common_device(std::span<const Var> inputs) {
+// Where all inputs live, whose values these are.
+Device common_device(std::span<const Var> inputs, const Tensor* values) {
+  const Device first = inputs.empty() ? Device{} : values[0].device();
   for (std::size_t i = 1; i < inputs.size(); ++i) {
-    const Device first = inputs[0].device(), other = inputs[i].device();
+    const Device other = values[i].device();
     if (first == other) continue;
     const auto who = [&](std::size_t input) {
       const std::string name = inputs[input].name();
@@ -91,7 +92,7 @@ Device common_device(std::span<const Var> inputs) {
     fail(fmt::format("wanted inputs on one device, got {} on {} and {} on {}; Tensor::to() moves a value", who(0), text_of(first), who(i),
                      text_of(other)));
   }
-  return inputs.empty() ? Device{} : inputs[0].device();
+  return first;
 }
 
 void declare(Call& call, std::span<const Var> inputs) {
@@ -116,12 +117,6 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
     return;
   }
   const Context& context = Context::current();
-  const bool own_kernel = choice != nullptr && !choice->kernel.empty(), own_executor = choice != nullptr && choice->executor != nullptr;
-  const Device device = common_device(inputs);
-  const std::shared_ptr<DeviceRuntime> runtime = device == Device{} ? nullptr : device_runtime(device);
-  const OpQuery query{call.attributes, call.specs, {}, device};
-  call.kernel = own_kernel ? &choose_kernel(call.op, query, call.results, KernelChoice::parse(choice->kernel))
-                           : &choose_kernel(call.op, query, call.results, context.choice);
   constexpr std::size_t few = 6;
   Tensor buffer[few];
   std::vector<Tensor> many;
@@ -131,6 +126,12 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
     values = many.data();
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) values[i] = inputs[i].value();
+  const bool own_kernel = choice != nullptr && !choice->kernel.empty(), own_executor = choice != nullptr && choice->executor != nullptr;
+  const Device device = common_device(inputs, values);
+  const std::shared_ptr<DeviceRuntime> runtime = device == Device{} ? nullptr : device_runtime(device);
+  const OpQuery query{call.attributes, call.specs, {}, device};
+  call.kernel = own_kernel ? &choose_kernel(call.op, query, call.results, KernelChoice::parse(choice->kernel))
+                           : &choose_kernel(call.op, query, call.results, context.choice);
   for (Tensor& output : call.outputs) output = Tensor::uninitialised(output.spec(), device);
   static SerialExecutor serial;
   Executor& executor = own_executor ? *choice->executor : context.executor ? *context.executor : serial;
@@ -152,8 +153,7 @@ void compute(Call& call, std::span<const Var> inputs, const CallChoice* choice) 
 std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<const Var> inputs, const CallOptions& options) {
   const std::shared_ptr<TapeState> tape = common_tape(named_op, inputs, options);
   const Catalogue* catalogue = !tape ? Context::current().catalogue : tape->catalogue ? &*tape->catalogue : nullptr;
-  if (catalogue == nullptr && std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return !(input.device() == Device{}); }))
-    catalogue = device_catalogue();
+  if (catalogue == nullptr && !inputs.empty() && inputs[0].device() != Device{}) catalogue = device_catalogue();  // the others are with it
   const Op& op = catalogue != nullptr ? catalogue->resolve(named_op) : named_op;
   const bool recording = tape && Context::current().recording;
   Call call{op, attributes};

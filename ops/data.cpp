@@ -20,16 +20,6 @@ void want(const OpQuery& query, int input, const Spec& wanted) {
     fail(fmt::format("wanted {} as input {}, got {}", wanted.text(), input, query.text(input)));
 }
 
-Op make_constant(const char* name, const char* summary, int inputs) {
-  Op op;
-  op.name = name;
-  op.summary = summary;
-  op.min_inputs = op.max_inputs = inputs;
-  op.smoothness = Op::Smoothness::constant;
-  op.stops_gradient = true;
-  return op;
-}
-
 template <class T>
 void add_totals(const KernelCall& call) {
   const Index rows = call.input(2).shape[0], classes = call.input(2).shape[1];
@@ -47,7 +37,7 @@ void add_totals(const KernelCall& call) {
 
 const Op& gather_batch_op() {
   static const Op op = [] {
-    Op made = make_constant("gather_batch", "images of a data set at positions, as numbers from 0 to 1, and their labels", 3);
+    Op made = make_constant_op("gather_batch", "images of a data set at positions, as numbers from 0 to 1, and their labels", 3, 3);
     made.shapes = [](const OpQuery& query) {
       const Shape &set = query.shape(0), &positions = query.shape(2);
       if (set.rank() != 4 || query.dtype(0) != DType::u8) fail("wanted images u8 (n,C,H,W), got " + query.text(0));
@@ -86,7 +76,8 @@ const Op& gather_batch_op() {
 
 const Op& training_totals_op() {
   static const Op op = [] {
-    Op made = make_constant("training_totals", "totals + (sum of losses, rows of logits with their first maximum at the label, 1)", 4);
+    Op made =
+        make_constant_op("training_totals", "totals + (sum of losses, rows of logits with their first maximum at the label, 1)", 4, 4);
     made.overwrites = 1;
     made.shapes = [](const OpQuery& query) {
       const Shape& logits = query.shape(2);

@@ -60,12 +60,7 @@ void sgd_kernel(const KernelCall& call) {
 }
 
 Op make_update(const char* name, const char* summary, int inputs) {
-  Op op;
-  op.name = name;
-  op.summary = summary;
-  op.min_inputs = op.max_inputs = inputs;
-  op.smoothness = Op::Smoothness::constant;
-  op.stops_gradient = true;
+  Op op = make_constant_op(name, summary, inputs, inputs);
   op.batch = [](const BatchQuery&) { return BatchEffect::mixes(); };
   return op;
 }

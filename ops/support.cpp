@@ -4,6 +4,17 @@
 
 namespace wengert {
 
+Op make_constant_op(const char* name, const char* summary, int min_inputs, int max_inputs) {
+  Op op;
+  op.name = name;
+  op.summary = summary;
+  op.min_inputs = min_inputs;
+  op.max_inputs = max_inputs;
+  op.smoothness = Op::Smoothness::constant;
+  op.stops_gradient = true;
+  return op;
+}
+
 Op with_kernel(Op op, Kernel kernel) {
   op.kernels.push_back(std::move(kernel));
   return op;

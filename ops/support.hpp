@@ -9,6 +9,9 @@
 
 namespace wengert {
 
+// An op that is a constant to gradients though it depends on its inputs: an update, or what a plan makes behind differentiation.
+Op make_constant_op(const char* name, const char* summary, int min_inputs, int max_inputs);
+
 // The op with one more kernel, better than those it has.
 Op with_kernel(Op op, Kernel kernel);
 

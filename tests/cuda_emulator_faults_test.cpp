@@ -19,14 +19,9 @@ namespace wengert::cuda::WENGERT_CUDA_SIDE {
 namespace {
 
 using testing::contains;
+using testing::counted;
 using testing::emulated_orders;
 using testing::EmulatedDevice;
-
-std::vector<float> counted(Index count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), 1.0f);
-  return values;
-}
 
 // Each kernel notes the line of its fault, in a statement of the same line.
 

@@ -17,15 +17,10 @@ namespace wengert::cuda::WENGERT_CUDA_SIDE {
 namespace {
 
 using testing::contains;
+using testing::counted;
 using testing::emulated_orders;
 using testing::EmulatedDevice;
 using testing::message_of;
-
-std::vector<float> counted(Index count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), 1.0f);
-  return values;
-}
 
 struct Add {
   Global<const float> a, b;

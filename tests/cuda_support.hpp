@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include <wengert/backends/cuda/emulator/runtime.hpp>
@@ -45,6 +46,13 @@ inline std::vector<cuda::EmulatorOptions> emulated_orders() {
   std::vector<cuda::EmulatorOptions> all{{.order = Order::forward}, {.order = Order::reverse}};
   for (std::uint64_t seed = 1; seed <= 5; ++seed) all.push_back({.order = Order::shuffled, .seed = seed});
   return all;
+}
+
+// 1, 2, 3, ...
+inline std::vector<float> counted(Index count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::iota(values.begin(), values.end(), 1.0f);
+  return values;
 }
 
 }  // namespace wengert::testing

@@ -33,6 +33,11 @@ struct Grid {
   int shared_bytes = 0;
 };
 
+// What goes through memory at once.
+struct alignas(16) Four {
+  float x, y, z, w;
+};
+
 constexpr int warp_size = 32;
 constexpr int most_threads = 1024;        // of a block
 constexpr int most_shared_bytes = 49152;  // of a block, on every device

@@ -10,10 +10,6 @@
 
 namespace wengert::cuda::device {
 
-struct alignas(16) Four {
-  float x, y, z, w;
-};
-
 // Global memory. The count is for the emulator.
 template <class T>
 class Global {

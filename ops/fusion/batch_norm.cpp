@@ -40,7 +40,7 @@ void naive_gradient(const KernelCall& call) {
 
 const Op& gradient_op() {
   static const Op op = [] {
-    Op made = make_op("batch_norm_gradient", "dx, dgamma and dbeta of batch norm from x, gamma, mean, variance and dy", 5, 5);
+    Op made = make_constant_op("batch_norm_gradient", "dx, dgamma and dbeta of batch norm from x, gamma, mean, variance and dy", 5, 5);
     made.sliced = true;
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0], query.inputs[1], query.inputs[1]}; };
     made.batch = [](const BatchQuery&) { return BatchEffect::mixes(1u); };

@@ -24,7 +24,7 @@ Shape conv_result(const FusedConv& conv, Index n) {
 Shape filter_shape(const ConvGeometry& g) { return {g.filters, g.group_channels(), g.kernel_height, g.kernel_width}; }
 
 Op make_conv_op(const char* name, const char* summary, int min_inputs, int max_inputs) {
-  Op op = make_op(name, summary, min_inputs, max_inputs);
+  Op op = make_constant_op(name, summary, min_inputs, max_inputs);
   op.flops = [](const OpQuery& query) { return query.attributes.as<FusedConv>().geometry.flops(query.shape(0)[0]); };  // images stand first
   return op;
 }

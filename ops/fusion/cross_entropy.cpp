@@ -36,7 +36,7 @@ void direct_run(const KernelCall& call) {
 
 const Op& cross_entropy_op() {
   static const Op op = [] {
-    Op made = make_op("softmax_cross_entropy_fused", "the losses, and (softmax - one hot) times the losses' cotangent", 3, 3);
+    Op made = make_constant_op("softmax_cross_entropy_fused", "the losses, and (softmax - one hot) times the losses' cotangent", 3, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0]}, query.dtype(0)}, query.inputs[0]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b111 ? BatchEffect::per_image() : BatchEffect::mixes(0b11); };
     Kernel direct;

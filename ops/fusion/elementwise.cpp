@@ -59,7 +59,8 @@ Kernel direct_chain_kernel() {
 
 const Op& chain_op() {
   static const Op op = [] {
-    Op made = make_op("elementwise_chain", "elementwise functions one after the other, in one pass over memory", 1, Op::any_number);
+    Op made =
+        make_constant_op("elementwise_chain", "elementwise functions one after the other, in one pass over memory", 1, Op::any_number);
     made.shapes = [](const OpQuery& query) {
       return std::vector<Spec>{query.inputs[static_cast<std::size_t>(query.attributes.as<Chain>().like())]};
     };

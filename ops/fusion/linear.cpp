@@ -79,7 +79,7 @@ std::string slower_of_weights(const OpQuery& query) { return slower_than_blas(qu
 
 const Op& linear_op() {
   static const Op op = [] {
-    Op made = make_op("linear_fused", "x w^T, then bias and ReLU as asked for", 2, 3);
+    Op made = make_constant_op("linear_fused", "x w^T, then bias and ReLU as asked for", 2, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{{{query.shape(0)[0], query.shape(1)[0]}, query.dtype(0)}}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b01 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[1], query.shape(1)[0]); };
@@ -107,7 +107,7 @@ const Op& linear_op() {
 
 const Op& linear_data_op() {
   static const Op op = [] {
-    Op made = make_op("linear_data_gate", "y w, then zero where the gate is not positive", 3, 3);
+    Op made = make_constant_op("linear_data_gate", "y w, then zero where the gate is not positive", 3, 3);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[2]}; };
     made.batch = [](const BatchQuery& query) { return query.batched == 0b101 ? BatchEffect::per_image() : BatchEffect::mixes(); };
     made.flops = [](const OpQuery& query) { return product_flops(query.shape(0)[0], query.shape(1)[0], query.shape(1)[1]); };
@@ -212,8 +212,8 @@ void naive_update(const KernelCall& call) {
 
 const Op& linear_adam_op() {
   static const Op op = [] {
-    Op made =
-        make_op("linear_weight_adam", "Adam with the gradient y^T x of a linear layer's weights, which never leaves the registers", 8, 8);
+    Op made = make_constant_op("linear_weight_adam",
+                               "Adam with the gradient y^T x of a linear layer's weights, which never leaves the registers", 8, 8);
     made.overwrites = 0b111;
     made.sliced = true;
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0], query.inputs[1], query.inputs[2]}; };

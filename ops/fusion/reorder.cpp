@@ -77,7 +77,7 @@ Preparation prepare(const PlanQuery& query) {
 
 const Op& reorder_op() {
   static const Op op = [] {
-    Op made = make_op("reorder", "x in another layout of a plan", 1, 1);
+    Op made = make_constant_op("reorder", "x in another layout of a plan", 1, 1);
     made.shapes = [](const OpQuery& query) { return std::vector<Spec>{query.inputs[0]}; };
     made.batch = [](const BatchQuery&) { return BatchEffect::per_image(); };
     Kernel naive = naive_kernel(copy, {});

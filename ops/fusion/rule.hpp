@@ -43,16 +43,4 @@ inline Step make_step(const Op& op, Attributes attributes, std::vector<ValueId> 
   return step;
 }
 
-// What every fused op is: a constant to gradients, as it is made behind them.
-inline Op make_op(const char* name, const char* summary, int min_inputs, int max_inputs) {
-  Op op;
-  op.name = name;
-  op.summary = summary;
-  op.min_inputs = min_inputs;
-  op.max_inputs = max_inputs;
-  op.smoothness = Op::Smoothness::constant;
-  op.stops_gradient = true;
-  return op;
-}
-
 }  // namespace wengert::fusion

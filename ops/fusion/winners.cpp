@@ -59,7 +59,8 @@ class PreparedWinners final : public PreparedKernel {
 
 const Op& winners_op() {
   static const Op op = [] {
-    Op made = make_op("winners", "the gradient of max pool behind (or before) a ReLU: c at the positions whose gate is positive", 3, 3);
+    Op made =
+        make_constant_op("winners", "the gradient of max pool behind (or before) a ReLU: c at the positions whose gate is positive", 3, 3);
     made.shapes = [](const OpQuery& query) {
       return std::vector<Spec>{{dense_shape(query.attributes, query.shape(0)[0]), query.dtype(0)}};
     };

@@ -66,7 +66,7 @@ int run(const StepArguments& a) {
   Tensor labels = Tensor::uninitialised({{a.batch}, DType::i32});
   const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // for the FLOPs, which any plan has alike
   std::vector<double> seconds;
-  const bool on_device = !(a.device == Device{});
+  const bool on_device = a.device != Device{};
   if (on_device) seconds = seconds_on_device(trainer, open_dataset(a.data, script.data, Split::train), a.warm_up, a.steps);
   for (Index step = 0; step < a.warm_up + a.steps && !on_device; ++step) {
     set.fill(step, images.mutable_view(), labels.mutable_view().write<std::int32_t>());

@@ -235,7 +235,7 @@ int run(const TrainArguments& a) {
   }
   Progress progress(lines, script.options.batch);
   FitCallbacks callbacks;
-  if (!(a.device == Device{})) callbacks.every = shown_batches;
+  if (a.device != Device{}) callbacks.every = shown_batches;
   callbacks.batch = [&](const BatchReport& report) {
     progress.show(report);
     return !interrupted;

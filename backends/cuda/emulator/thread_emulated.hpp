@@ -26,10 +26,6 @@ void access_global(const void* base, Index count, Index i, Index many, Index ele
 void access_shared(int first_byte, int count, int i, int many, int element_bytes, Access access, const Where& where);
 char* shared_memory();  // the running block's
 
-struct alignas(16) Four {
-  float x, y, z, w;
-};
-
 template <class T>
 class Global {
  public:

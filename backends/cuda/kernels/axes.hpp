@@ -6,6 +6,7 @@
 
 #include <wengert/backends/cuda/refusal.hpp>
 #include <wengert/backends/cuda/thread.hpp>
+#include <wengert/backends/naive/copy.hpp>
 #include <wengert/engine/types.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -43,18 +44,8 @@ class Divisor {
   std::uint32_t value_ = 1, multiplier_ = 1, shift_ = 0;
 };
 
-// Elements between neighbours along each axis, the outermost first; 0 where an array repeats.
-using Strides = std::array<Index, Shape::max_rank>;
-
-inline Strides row_major(const Shape& shape) {
-  Strides strides{};
-  Index step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    strides[static_cast<std::size_t>(axis)] = step;
-    step *= shape[axis];
-  }
-  return strides;
-}
+using naive::row_major;
+using naive::Strides;  // 0 along an axis on which an array repeats
 
 // Of an array of shape `own` that broadcasts to `walked` as NumPy does, along the axes of `walked`.
 inline Strides broadcast_strides(const Shape& own, const Shape& walked) {

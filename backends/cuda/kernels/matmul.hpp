@@ -56,7 +56,8 @@ void product_warp(Queue& queue, const char* kernel, const MatmulGeometry& g, con
   want(queue, refuse_matmul(g));
   const ProductSizes s = product_sizes(g);
   if (s.outputs() > 0)
-    launch(queue, kernel, grid_for(s.outputs() * warp_size), ProductWarp<Finish>{s, {a, a_elements(g)}, {b, b_elements(g)}, finish});
+    launch(queue, kernel, grid_for(s.outputs() * warp_size),
+           ProductLanes<warp_size, Finish>{s, {a, a_elements(g)}, {b, b_elements(g)}, finish});
 }
 
 inline StoreProduct store_to(const MatmulGeometry& g, float* c) { return {{c, g.batch * g.rows * g.columns}, {}, {}}; }
@@ -66,7 +67,7 @@ inline void matmul_plain(Queue& queue, const MatmulGeometry& g, const float* a, 
   const ProductSizes s = product_sizes(g);
   if (s.outputs() > 0)
     launch(queue, "matmul_plain", grid_for(s.outputs()),
-           ProductPlain<StoreProduct>{s, {a, a_elements(g)}, {b, b_elements(g)}, store_to(g, c)});
+           ProductLanes<1, StoreProduct>{s, {a, a_elements(g)}, {b, b_elements(g)}, store_to(g, c)});
 }
 
 inline void matmul_warp(Queue& queue, const MatmulGeometry& g, const float* a, const float* b, float* c) {
@@ -157,22 +158,8 @@ inline void linear_gemm_data(Queue& queue, const LinearSizes& sizes, const float
 inline void linear_weight_adam(Queue& queue, const LinearSizes& sizes, const AdamStep& step, const AdamTensor& w, const float* y,
                                const float* x) {
   const Index count = sizes.out * sizes.in;
-  const UpdateByAdam update{{w.p, count},
-                            {w.m, count},
-                            {w.v, count},
-                            {w.next_p, count},
-                            {w.next_m, count},
-                            {w.next_v, count},
-                            {w.rate, 1},
-                            {step.correction1, 1},
-                            {step.correction2, 1},
-                            {queue.stop_flag, 1},
-                            static_cast<float>(step.beta1),
-                            static_cast<float>(step.beta2),
-                            static_cast<float>(1.0 - step.beta1),
-                            static_cast<float>(1.0 - step.beta2),
-                            static_cast<float>(step.epsilon),
-                            static_cast<float>(step.weight_decay)};
+  const UpdateByAdam update{{w.p, count},      {w.m, count},      {w.v, count}, {w.next_p, count},
+                            {w.next_m, count}, {w.next_v, count}, {w.rate, 1},  adam_formula(queue, step)};
   product_tiled(queue, "linear_weight_adam", linear_weight(sizes), y, x, update);
 }
 

@@ -1,9 +1,7 @@
 // What becomes of an element of a product: stored after bias, ReLU and gate, or taken as a gradient by Adam.
 #pragma once
 
-#include <cmath>
-
-#include <wengert/backends/cuda/kernels/stop.hpp>
+#include <wengert/backends/cuda/kernels/adam.hpp>
 #include <wengert/backends/cuda/thread.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -35,23 +33,19 @@ struct StoreProduct {
   }
 };
 
-// The formula of ops/optimiser.cpp.
 struct UpdateByAdam {
   Global<const float> p, m, v;
   Global<float> next_p, next_m, next_v;
-  Global<const float> rate, correction1, correction2;
-  Global<const std::int32_t> stop;
-  float beta1, beta2, rest1, rest2, epsilon, weight_decay;
+  Global<const float> rate;
+  AdamFormula adam;
 
-  WENGERT_DEVICE bool does_nothing() const { return stopped(stop); }
+  WENGERT_DEVICE bool does_nothing() const { return stopped(adam.stop); }
   WENGERT_DEVICE void operator()(Index place, int /*column*/, float gradient) const {
-    const float by = rate.load(0), step = by / correction1.load(0), root = 1.0f / std::sqrt(correction2.load(0)), decay = by * weight_decay;
-    const float first = beta1 * m.load(place) + rest1 * gradient;
-    const float second = beta2 * v.load(place) + rest2 * (gradient * gradient);
-    const float old = p.load(place);
-    next_p.store(place, old - decay * old - step * first / (std::sqrt(second) * root + epsilon));
-    next_m.store(place, first);
-    next_v.store(place, second);
+    float next[] = {p.load(place), m.load(place), v.load(place)};
+    adam.update(adam.rates(rate.load(0)), gradient, next[0], next[1], next[2]);
+    next_p.store(place, next[0]);
+    next_m.store(place, next[1]);
+    next_v.store(place, next[2]);
   }
 };
 

@@ -95,42 +95,24 @@ struct ProductTile {
   }
 };
 
-// One thread an output.
-template <class Finish>
-struct ProductPlain {
+// One thread an output, or one warp: then its lanes share the sum, whose parts are added pairwise.
+template <int lanes, class Finish>
+struct ProductLanes {
+  static_assert(lanes == 1 || lanes == warp_size);
   ProductSizes s;
   Global<const float> a, b;
   Finish finish;
 
   WENGERT_DEVICE void operator()(Thread& thread) const {
     if (finish.does_nothing()) return;
-    for (Index i = thread.global(); i < s.outputs(); i += thread.total()) {
+    const int lane = thread.index() % lanes;
+    for (Index i = thread.global() / lanes; i < s.outputs(); i += thread.total() / lanes) {
       const int column = static_cast<int>(i) % s.columns, rest = static_cast<int>(i) / s.columns, row = rest % s.rows, n = rest / s.rows;
       float sum = 0.0f;
-      for (int k = 0; k < s.inner; ++k)
+      for (int k = lane; k < s.inner; k += lanes)
         sum += a.load(n * s.a.step + row * s.a.row + k * s.a.column) * b.load(n * s.b.step + k * s.b.row + column * s.b.column);
-      finish(i, column, sum);
-    }
-  }
-};
-
-// One warp an output: its lanes share the sum, whose parts are added pairwise.
-template <class Finish>
-struct ProductWarp {
-  ProductSizes s;
-  Global<const float> a, b;
-  Finish finish;
-
-  WENGERT_DEVICE void operator()(Thread& thread) const {
-    if (finish.does_nothing()) return;
-    const Index warps = thread.total() / warp_size;
-    for (Index i = thread.global() / warp_size; i < s.outputs(); i += warps) {
-      const int column = static_cast<int>(i) % s.columns, rest = static_cast<int>(i) / s.columns, row = rest % s.rows, n = rest / s.rows;
-      float sum = 0.0f;
-      for (int k = thread.lane(); k < s.inner; k += warp_size)
-        sum += a.load(n * s.a.step + row * s.a.row + k * s.a.column) * b.load(n * s.b.step + k * s.b.row + column * s.b.column);
-      for (int bits = warp_size / 2; bits > 0; bits /= 2) sum += thread.shuffle_xor(sum, bits);
-      if (thread.lane() == 0) finish(i, column, sum);
+      for (int bits = lanes / 2; bits > 0; bits /= 2) sum += thread.shuffle_xor(sum, bits);
+      if (lane == 0) finish(i, column, sum);
     }
   }
 };

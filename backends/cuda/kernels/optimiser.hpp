@@ -1,12 +1,10 @@
 // The optimisers' updates of many parameters in one launch: a thread takes four neighbouring elements. Memory sets the speed.
 #pragma once
 
-#include <cmath>
-
+#include <wengert/backends/cuda/kernels/adam.hpp>
 #include <wengert/backends/cuda/kernels/four.hpp>
 #include <wengert/backends/cuda/kernels/many.hpp>
 #include <wengert/backends/cuda/kernels/stop.hpp>
-#include <wengert/backends/cuda/optimiser.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
@@ -21,31 +19,20 @@ struct AdamEntry {
 
 struct UpdateAdam {
   Many<AdamEntry, most_updates> many;
-  Global<const std::int32_t> stop;
-  Global<const float> correction1, correction2;
-  float beta1 = 0, beta2 = 0, rest1 = 0, rest2 = 0, epsilon = 0, weight_decay = 0;
+  AdamFormula adam;
 
-  struct Rates {
-    float step, root, decay;
-  };
-  WENGERT_DEVICE void update(const Rates& r, float g, float& p, float& m, float& v) const {
-    m = beta1 * m + rest1 * g;
-    v = beta2 * v + rest2 * (g * g);
-    p = p - r.decay * p - r.step * m / (std::sqrt(v) * r.root + epsilon);
-  }
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    if (stopped(stop)) return;
+    if (stopped(adam.stop)) return;
     const int t = many.of_block(thread.block());
     const AdamEntry& e = many.tensor[t];
     const Index i = many.first(thread, t);
-    const float rate = e.rate.load(0);
-    const Rates r{rate / correction1.load(0), 1.0f / std::sqrt(correction2.load(0)), rate * weight_decay};
+    const AdamFormula::Rates r = adam.rates(e.rate.load(0));
     const Four g = load_four(e.gradient, i, e.count, e.vector);
     Four p = load_four(e.p, i, e.count, e.vector), m = load_four(e.m, i, e.count, e.vector), v = load_four(e.v, i, e.count, e.vector);
-    update(r, g.x, p.x, m.x, v.x);
-    update(r, g.y, p.y, m.y, v.y);
-    update(r, g.z, p.z, m.z, v.z);
-    update(r, g.w, p.w, m.w, v.w);
+    adam.update(r, g.x, p.x, m.x, v.x);
+    adam.update(r, g.y, p.y, m.y, v.y);
+    adam.update(r, g.z, p.z, m.z, v.z);
+    adam.update(r, g.w, p.w, m.w, v.w);
     store_four(e.next_p, i, e.count, e.vector, p);
     store_four(e.next_m, i, e.count, e.vector, m);
     store_four(e.next_v, i, e.count, e.vector, v);
@@ -126,17 +113,7 @@ inline void adam(Queue& queue, const AdamStep& step, std::span<const AdamTensor>
   launch_many<AdamEntry, most_updates>(
       tensors, [](const AdamTensor& t) { return entry_of(t); },
       [&](const auto& many) {
-        launch(queue, "adam", many.grid(),
-               UpdateAdam{many,
-                          {queue.stop_flag, 1},
-                          {step.correction1, 1},
-                          {step.correction2, 1},
-                          static_cast<float>(step.beta1),
-                          static_cast<float>(step.beta2),
-                          static_cast<float>(1.0 - step.beta1),
-                          static_cast<float>(1.0 - step.beta2),
-                          static_cast<float>(step.epsilon),
-                          static_cast<float>(step.weight_decay)});
+        launch(queue, "adam", many.grid(), UpdateAdam{many, adam_formula(queue, step)});
       });
 }
 
