@@ -229,9 +229,8 @@ TEST_CASE("eight filters a thread, which only many images would get") {
     const PoolGeometry pool = pool_of(p, {.window = 2});
     const auto [values, positions] = pooled(p, pool, p.y_result, false);
     const auto height = static_cast<int>(pool.out_height), columns = static_cast<int>(pool.out_width);
-    const Index pooled_count = size_of(values);
+    const Index count = size_of(values);
     const auto [got, got_positions] = in_all_orders([&](EmulatedDevice& device) {
-      const Index count = pooled_count;
       float* const y = device.allocate<float>(count);
       auto* const at = device.allocate<std::int32_t>(count);
       const cuda::ConvPass pass = cuda::pooled_pass(p.g, pool, p.n);
@@ -328,7 +327,9 @@ TEST_CASE("gradients from behind a pool and a ReLU, without the dense cotangent"
       const PoolGeometry pool = pool_of(p, {.window = window});
       CAPTURE(pool.describe());
       REQUIRE(functions.behind_pool.refuse(p.g, pool, p.n) == "");
-      const auto [gate, positions] = pooled(p, pool, fused(p, true, false), true);
+      const Pooled pooled_values = pooled(p, pool, fused(p, true, false), true);
+      const auto& gate = std::get<0>(pooled_values);
+      const auto& positions = std::get<1>(pooled_values);
       std::mt19937 random(11);
       const Floats c = small_integers(random, static_cast<Index>(gate.size()));
       Floats y(p.y.size(), 0.0f), sums(p.bias.size(), 0.0f), x(p.x.size()), w(p.w.size());

@@ -377,7 +377,7 @@ std::vector<Figure> curves(const Results& results) {
   const Range errors = error_range(accuracies);
   if (losses.empty() || errors.empty()) return {};
   Sketch sketch("curves", usual_width, 560);
-  constexpr int left = panel_left + 16;  // small losses have long numbers
+  constexpr double left = panel_left + 16;  // small losses have long numbers
   sketch.title("Training, epoch by epoch");
   sketch.add("set multiplot");
   sketch.add(fmt::format("set xrange [0.8:{}.2]; set format x ''", epochs));
