@@ -12,6 +12,7 @@
 #include "../tools/wengert/experiment/formatting.hpp"
 #include "../tools/wengert/experiment/html.hpp"
 #include "../tools/wengert/experiment/render.hpp"
+#include "../tools/wengert/experiment/results.hpp"
 #include "../tools/wengert/experiment/tables.hpp"
 #include "scratch_folder.hpp"
 
@@ -76,16 +77,50 @@ TEST_CASE("each speed stands beside the report's, in ratios to naive; an absent 
   CHECK(std::find(absent.begin(), absent.end(), "CUDA: no device (speed, accuracy)") != absent.end());
 }
 
-TEST_CASE("Amdahl's law is fitted: 25% serial gives 25%") {
+TEST_CASE("ratios go to naive on one thread, or there are none") {
+  const auto rows_of = [](int threads) {
+    Results results;
+    results.rows.push_back({{"experiment", "speed"},
+                            {"batch", 64},
+                            {"rows",
+                             {{{"implementation", "naive"}, {"threads", threads}, {"ms", 100}},
+                              {{"implementation", "plan"}, {"threads", threads}, {"ms", 4}}}}});
+    return speed_rows(results);
+  };
+  CHECK(rows_of(1)[1].times_naive == 25);
+  CHECK(std::isnan(rows_of(2)[1].times_naive));
+}
+
+TEST_CASE("a training that failed is counted, and none of the means") {
   Results results;
-  for (const int threads : {1, 2, 4, 8}) {
-    results.rows.push_back(
-        {{"experiment", "scaling"}, {"implementation", "plan"}, {"threads", threads}, {"ms", 8 * (0.25 + 0.75 / threads)}});
-  }
-  const std::vector<ScalingCurve> curves = scaling_curves(results);
+  const auto add = [&](const Json& accuracy) {
+    results.rows.push_back({{"experiment", "rate"}, {"rate", 0.1}, {"accuracy", accuracy}, {"seconds", 5}, {"epochs", 5}});
+  };
+  add(0.98), add(nullptr), add(0.098);
+  const std::vector<SweepPoint> points = sweep(results, "rate");
+  REQUIRE(points.size() == 1);
+  CHECK(points[0].failed == 2);
+  CHECK(points[0].accuracy.count == 1);
+  CHECK(points[0].accuracy.mean == doctest::Approx(0.98));
+  CHECK(contains(markdown(tables_of(results, "rate")[0]), "| 0.1 | 98.00 | 5.00 | 1 | 5 | 2 |"));
+}
+
+TEST_CASE("Amdahl's law is fitted: 25% serial gives 25%") {
+  const auto curves_of = [](const std::vector<int>& numbers) {
+    Json rows = Json::array();
+    for (const int threads : numbers)
+      rows.push_back({{"implementation", "plan"}, {"threads", threads}, {"ms", 8 * (0.25 + 0.75 / threads)}});
+    Results results;
+    results.rows.push_back({{"experiment", "scaling"}, {"rows", rows}});
+    return scaling_curves(results);
+  };
+  const std::vector<ScalingCurve> curves = curves_of({1, 2, 4, 8});
   REQUIRE(curves.size() == 1);
   CHECK(curves[0].serial == doctest::Approx(0.25));
   CHECK(curves[0].speed_up(3) == doctest::Approx(curves[0].amdahl(8)));
+  CHECK(is_fitted(curves));
+  CHECK_FALSE(is_fitted(curves_of({1, 2})));
+  CHECK(curves_of({2, 4, 8}).empty());  // "times as fast as one thread" cannot be told
 }
 
 TEST_CASE("tables in Markdown and CSV escape what would break them") {
@@ -102,7 +137,7 @@ TEST_CASE("everything is written, whole and in one page that asks no network") {
   for (const char* const experiment : experiments) CHECK(std::filesystem::exists(folder / fmt::format("{}.md", experiment)));
   for (const char* const table : {"speed", "accuracy", "recall", "confusion", "scaling"})
     CHECK(std::filesystem::exists(folder / fmt::format("{}.csv", table)));
-  CHECK(contains(slurp(folder / "speed.md"), "| 64 | im2col | 2 | 3.02 / 5.25 |"));
+  CHECK(contains(slurp(folder / "speed.md"), "| im2col | 64 | 2 | 3.02 / 5.25 |"));
   const std::string page = slurp(folder / "report.html");
   CHECK(contains(page, "&lt;b&gt;&quot;A&amp;B&quot;&lt;/b&gt;"));
   CHECK_FALSE(contains(page, "<b>"));
@@ -153,12 +188,26 @@ TEST_CASE("a last line that was cut off is left out, another file is refused") {
   }
 }
 
-TEST_CASE("without gnuplot there are tables and a page, which names the package") {
-  const ScratchFolder folder;
+TEST_CASE("without gnuplot there are tables and a page, which names the package; figures of the same data stay") {
+  const ScratchFolder folder, drawn;
+  const bool can_draw = render(made_up(), drawn.path()) == "tables, figures and page";
+  CHECK(can_draw == has_gnuplot());
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);
-  render(made_up(), folder.path());
+  CHECK(render(made_up(), folder.path()) == "tables and page");
+  render(made_up(), drawn.path());
+  Results other = made_up();
+  other.header["started"] = "later";
+  for (Json& row : other.rows) {
+    if (row.contains("kernel")) row["seconds"] = 1;
+  }
+  const auto kept = [&](const char* figure) { return std::filesystem::exists(drawn / figures_folder / figure); };
+  const bool kept_all = kept("ladder.svg");
+  render(other, drawn.path());
   ::setenv("PATH", path.c_str(), 1);
   CHECK(std::filesystem::exists(folder / "speed.md"));
   CHECK(contains(slurp(folder / "report.html"), "gnuplot-nox"));
+  CHECK(kept_all == can_draw);
+  CHECK(kept("shift.png") == can_draw);
+  CHECK_FALSE(kept("ladder.svg"));  // of other data
 }

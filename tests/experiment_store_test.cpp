@@ -8,7 +8,7 @@
 #include <wengert/engine/error.hpp>
 
 #include "../tools/wengert/experiment/experiment.hpp"
-#include "../tools/wengert/experiment/render.hpp"
+#include "../tools/wengert/experiment/results.hpp"
 #include "../tools/wengert/experiment/store.hpp"
 #include "scratch_folder.hpp"
 
@@ -64,6 +64,27 @@ TEST_CASE("a full disk loses the running measurement only, and the next call goe
   CHECK(again.results().rows[1].at("value") == 3);
 }
 
+TEST_CASE("a folder has one writer") {
+  const ScratchFolder folder;
+  {
+    const Store store(folder.path(), header(), false);
+    CHECK(contains(message_of<Error>([&] { Store(folder.path(), header(), false); }), "another run is writing to"));
+  }
+  CHECK_NOTHROW(Store(folder.path(), header(), false));
+}
+
+TEST_CASE("what is set aside is never written over") {
+  const ScratchFolder folder;
+  for (const char* const version : {"1", "2", "3"}) {
+    Json other = header();
+    other["version"] = version;
+    Store(folder.path(), other, true).add(row(version, 1));
+  }
+  CHECK(contains(slurp(folder / "results.old.jsonl"), "\"version\":\"1\""));
+  CHECK(contains(slurp(folder / "results.old.2.jsonl"), "\"version\":\"2\""));
+  CHECK(contains(slurp(folder / "results.jsonl"), "\"version\":\"3\""));
+}
+
 TEST_CASE("a measurement made again stands in place of the earlier one") {
   const ScratchFolder folder;
   Store store(folder.path(), header(), false);
@@ -82,6 +103,8 @@ TEST_CASE("what asks a peer is measured again when that peer has been installed"
   CHECK_FALSE(answers(before, with_keras));
   before["peers"] = {"pytorch", "keras"};
   CHECK(answers(before, with_keras));
+  before["peers"] = "keras";  // of another type: none
+  CHECK_FALSE(answers(before, with_keras));
   before["key"] = "speed/32/1";
   CHECK_FALSE(answers(before, with_keras));
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the peers that tools/bench/compare.py compares with, each in an environment of its own. All together take 7 GB.
+# Installs the peers that `wengert experiment` and tools/bench/compare.py compare with, each in an environment of its own. All together take 7 GB.
 #   tools/bench/setup-peers.sh [--into FOLDER] [PEER...]        FOLDER is build/peers, without a PEER all of them
-# Peers: torch torch-debian tensorflow jax onnxruntime onednn onednn-debian
+# Peers: torch torch-debian tensorflow jax onnxruntime onednn onednn-debian; pytorch and keras are torch and tensorflow
 # A peer that cannot be installed is named and skipped. Where packages come from is the business of pip's and apt's configuration.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
@@ -19,9 +19,11 @@ while (($#)); do
       sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
+    pytorch) asked+=(torch) ;;
+    keras) asked+=(tensorflow) ;;
     *)
       [[ " ${all[*]} " == *" $1 "* ]] || {
-        echo "[setup-peers] wanted one of: ${all[*]}; got '$1'" >&2
+        echo "[setup-peers] wanted one of: ${all[*]}, pytorch, keras; got '$1'" >&2
         exit 2
       }
       asked+=("$1")

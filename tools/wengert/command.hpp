@@ -9,7 +9,7 @@ class App;
 
 namespace wengert::command {
 
-constexpr int success = 0, check_failed = 1, wrong_usage = 2;
+constexpr int success = 0, check_failed = 1, wrong_usage = 2, was_interrupted = 130;
 
 // Each takes the top-level app; the callback that it installs stores the exit status in `status`.
 void add_train(CLI::App& app, int& status);

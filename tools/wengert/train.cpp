@@ -1,6 +1,4 @@
 // wengert train: fits a network and saves it.
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -23,6 +21,7 @@
 #include "data.hpp"
 #include "export_start.hpp"
 #include "history.hpp"
+#include "interruption.hpp"
 #include "json.hpp"
 #include "options.hpp"
 #include "outputs.hpp"
@@ -31,8 +30,6 @@
 namespace wengert::command {
 
 namespace {
-
-std::atomic<bool> interrupted{false};
 
 struct TrainArguments {
   std::string script, data, kernel, out = "model.safetensors", history, resume, tuning, trace, start;
@@ -171,15 +168,6 @@ class Progress {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-void catch_signals() {
-  const auto stop = [](int) { interrupted = true; };
-  std::signal(SIGINT, stop);
-  std::signal(SIGTERM, stop);
-  if (std::signal(SIGHUP, stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
-  std::signal(SIGPIPE, SIG_IGN);  // a reader that went, or a limit on files: the training is saved all the same, and the loss is told
-  std::signal(SIGXFSZ, SIG_IGN);
-}
-
 int run_export(const TrainArguments& a) {
   for (const char* const other : {"--out", "--history", "--resume", "--trace"}) {
     if (a.has(other)) fail(fmt::format("[train] wanted no {} beside --export-start, which trains nothing", other));
@@ -222,7 +210,7 @@ int run(const TrainArguments& a) {
   std::optional<HistoryFile> history;
   if (!a.history.empty()) history.emplace(a.history, trainer.steps());
   const bool lines = !a.quiet && !a.json;
-  catch_signals();
+  catch_signals();  // a reader that went, too, leaves the training saved, and the loss is told
   if (lines) {
     say(fmt::format("{}: {} parameters, batch {}, {} epochs, kernel {}, seed {}\n", script.name, trainer.model().parameter_count(),
                     script.options.batch, epochs, script.options.kernel, script.options.seed));
@@ -238,7 +226,7 @@ int run(const TrainArguments& a) {
   if (a.device != Device{}) callbacks.every = shown_batches;
   callbacks.batch = [&](const BatchReport& report) {
     progress.show(report);
-    return !interrupted;
+    return !interrupted();
   };
   callbacks.epoch = [&](const EpochReport& report) {
     progress.next_epoch();
@@ -264,7 +252,7 @@ int run(const TrainArguments& a) {
     for (const EpochReport& epoch : result.epochs) out["epochs"].push_back(as_json(epoch));
     print_line(json_text(out, -1));
   } else if (lines) {
-    say(fmt::format("{}saved {} after step {}\n", interrupted ? "interrupted; " : "", a.out, trainer.steps()));
+    say(fmt::format("{}saved {} after step {}\n", interrupted() ? "interrupted; " : "", a.out, trainer.steps()));
     if (trace) say(fmt::format("wrote {}: a trace of the first {} of {} steps\n", a.trace, trace->steps(), result.steps));
   }
   if (history) history->finish();

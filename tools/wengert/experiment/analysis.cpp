@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <tuple>
 
@@ -22,6 +23,15 @@ using Place = std::tuple<std::size_t, std::string>;  // sorts by rank
 
 Place place_of(const std::string& name) { return {rank(name), name}; }
 
+// Those that a measurement of several has made.
+std::vector<Json> rows_in(const Json& measurement) {
+  std::vector<Json> rows;
+  const auto found = measurement.find("rows");
+  if (found == measurement.end() || !found->is_array()) return rows;
+  std::copy_if(found->begin(), found->end(), std::back_inserter(rows), [](const Json& row) { return row.is_object(); });
+  return rows;
+}
+
 // Adds the list's entries to the values at their positions.
 void collect(std::vector<std::vector<double>>& values, const std::vector<double>& list) {
   if (values.size() < list.size()) values.resize(list.size());
@@ -37,10 +47,8 @@ std::vector<Spread> spreads_of(const std::vector<std::vector<double>>& values) {
 std::vector<SpeedRow> all_speed_rows(const Results& results) {
   std::vector<SpeedRow> rows;
   for (const Json* cell : results.of("speed")) {
-    const auto measured = cell->find("rows");
-    if (measured == cell->end() || !measured->is_array()) continue;
-    for (const Json& row : *measured) {
-      if (!row.is_object() || text(row, "implementation").empty()) continue;
+    for (const Json& row : rows_in(*cell)) {
+      if (text(row, "implementation").empty()) continue;
       const double ms = number(row, "ms");
       rows.push_back({.implementation = text(row, "implementation"),
                       .note = text(row, "note"),
@@ -95,11 +103,11 @@ std::vector<WrongDigit> worst_of(const Json& row) {
   return result;
 }
 
-// The least squares of t(n) / t(1) = s + (1 - s) / n over the measured n.
+// The least squares of t(n) / t(1) = s + (1 - s) / n over the measured n, of which the first is 1.
 double fitted_serial_part(const std::vector<std::pair<int, double>>& ms) {
   double above = 0, below = 0;
   for (const auto& [threads, time] : ms) {
-    const double share = static_cast<double>(ms.front().first) / threads;
+    const double share = 1.0 / threads;
     above += (time / ms.front().second - share) * (1 - share);
     below += (1 - share) * (1 - share);
   }
@@ -136,7 +144,7 @@ std::vector<SpeedRow> speed_rows(const Results& results) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     SpeedRow& row = rows[i];
     const auto naive = std::find_if(rows.begin(), rows.end(), [&](const SpeedRow& r) {
-      return r.batch == row.batch && r.implementation == "naive" && !std::isnan(r.ms);
+      return r.batch == row.batch && r.implementation == "naive" && r.threads == 1 && !std::isnan(r.ms);
     });
     if (naive != rows.end()) row.times_naive = naive->ms / row.ms;
     const bool most_threads = i + 1 == rows.size() || !same_series(row, rows[i + 1]);
@@ -184,11 +192,15 @@ std::vector<SweepPoint> sweep(const Results& results, const std::string& experim
     SweepPoint point{.value = value, .accuracy = {}, .seconds = {}, .epochs = {}};
     std::vector<double> accuracies, seconds, epochs;
     for (const Json* run : runs) {
-      accuracies.push_back(number(*run, "accuracy"));
+      const double accuracy = number(*run, "accuracy");
+      constexpr double guessing = 0.2;  // less than that is no better than one in ten, and luck
+      if (!(accuracy > guessing)) {
+        ++point.failed;
+        continue;
+      }
+      accuracies.push_back(accuracy);
       seconds.push_back(number(*run, "seconds"));
       epochs.push_back(number(*run, "epochs"));
-      const auto diverged = run->find("diverged");
-      if (diverged != run->end() && diverged->is_boolean() && diverged->get<bool>()) ++point.diverged;
     }
     point.accuracy = spread_of(accuracies);
     point.seconds = spread_of(seconds);
@@ -288,17 +300,24 @@ std::string ScalingCurve::name() const {
 
 std::vector<ScalingCurve> scaling_curves(const Results& results) {
   std::map<Place, std::map<int, double>> groups;
-  for (const Json* row : results.of("scaling")) {
-    const double ms = number(*row, "ms");
-    if (ms > 0 && whole(*row, "threads") > 0) groups[place_of(text(*row, "implementation"))][whole(*row, "threads")] = ms;
+  for (const Json* cell : results.of("scaling")) {
+    for (const Json& row : rows_in(*cell)) {
+      const double ms = number(row, "ms");
+      if (ms > 0 && whole(row, "threads") > 0) groups[place_of(text(row, "implementation"))][whole(row, "threads")] = ms;
+    }
   }
   std::vector<ScalingCurve> result;
   for (const auto& [place, by_threads] : groups) {
+    if (by_threads.begin()->first != 1) continue;
     ScalingCurve curve{.implementation = std::get<1>(place), .ms = {by_threads.begin(), by_threads.end()}};
     curve.serial = fitted_serial_part(curve.ms);
     result.push_back(std::move(curve));
   }
   return result;
+}
+
+bool is_fitted(const std::vector<ScalingCurve>& curves) {
+  return std::any_of(curves.begin(), curves.end(), [](const ScalingCurve& curve) { return curve.ms.size() > 2; });
 }
 
 std::vector<std::string> peer_versions(const Results& results) {
@@ -309,8 +328,7 @@ std::vector<std::string> peer_versions(const Results& results) {
   };
   for (const Json& row : results.rows) {
     take(row);
-    const auto rows = row.find("rows");
-    for (const Json& each : rows != row.end() && rows->is_array() ? *rows : Json::array()) take(each);
+    for (const Json& each : rows_in(row)) take(each);
   }
   std::vector<std::string> list;
   for (const auto& [place, version] : versions) list.push_back(version);

@@ -1,7 +1,6 @@
 // What the rows say: repeated runs put together, ours beside the report's, a curve fitted. Tables and figures show it.
 #pragma once
 
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,8 +9,6 @@
 #include "results.hpp"
 
 namespace wengert::command::experiment {
-
-constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
 
 // Mean and standard deviation (of a sample; NaN of fewer than two values) of the values that are numbers.
 struct Spread {
@@ -43,8 +40,8 @@ std::vector<AccuracyRow> accuracy_rows(const Results& results);
 // One value of what is varied: batch, rate, examples.
 struct SweepPoint {
   double value = 0;
-  Spread accuracy, seconds, epochs;
-  std::size_t diverged = 0;
+  Spread accuracy, seconds, epochs;  // of the trainings that learned something
+  std::size_t failed = 0;            // of those that ended early, or know no more than guessing does
 };
 std::vector<SweepPoint> sweep(const Results& results, const std::string& experiment);
 
@@ -84,7 +81,7 @@ struct LadderPoint {
   double gflops() const { return flops / seconds * 1e-9; }
 };
 struct Ladder {
-  double peak_gflops = nothing, gigabytes_per_second = nothing;  // of the machine
+  double peak_gflops = nothing, gigabytes_per_second = nothing;  // of one core
   std::vector<LadderPoint> kernels;
 
   double roof(double intensity) const;  // GFLOP/s; NaN where the machine was not measured
@@ -93,14 +90,16 @@ Ladder ladder(const Results& results);
 
 struct ScalingCurve {
   std::string implementation;
-  std::vector<std::pair<int, double>> ms;  // by threads
+  std::vector<std::pair<int, double>> ms;  // by threads, from one on
   double serial = nothing;                 // the part that Amdahl's law, fitted, takes to be serial
 
   std::string name() const;                                                          // "plan, 12% serial"
-  double speed_up(std::size_t i) const { return ms.front().second / ms[i].second; }  // over the fewest threads
-  double amdahl(double threads) const { return 1 / (serial + (1 - serial) * ms.front().first / threads); }
+  double speed_up(std::size_t i) const { return ms.front().second / ms[i].second; }  // over one thread
+  double amdahl(double threads) const { return 1 / (serial + (1 - serial) / threads); }
 };
 std::vector<ScalingCurve> scaling_curves(const Results& results);
+// Whether Amdahl's law was fitted to more points than the two through which it always goes.
+bool is_fitted(const std::vector<ScalingCurve>& curves);
 
 // "Keras 3.12.0 on TensorFlow 2.21.0", ... of the systems that were measured.
 std::vector<std::string> peer_versions(const Results& results);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <wengert/engine/error.hpp>
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/ops/cuda/device.hpp>
 
@@ -20,7 +21,7 @@ std::vector<std::string> present_of(const std::vector<std::string>& peers, const
 
 bool answers(const Json& row, const Measurement& measurement) {
   if (text(row, "key") != measurement.key) return false;
-  const Json asked = row.value("peers", Json::array());
+  const std::vector<std::string> asked = texts(row, "peers");
   return std::all_of(measurement.peers.begin(), measurement.peers.end(),
                      [&](const std::string& name) { return std::find(asked.begin(), asked.end(), name) != asked.end(); });
 }
@@ -29,23 +30,33 @@ std::vector<Measurement> measurements_of(const std::string& experiment, const Ex
   if (experiment == "speed") return speed_measurements(settings);
   if (experiment == "ladder") return ladder_measurements(settings);
   if (experiment == "scaling") return scaling_measurements(settings);
-  return training_measurements(experiment, settings);
+  if (experiment == "accuracy") return accuracy_measurements(settings);
+  if (experiment == "curves") return curves_measurements(settings);
+  if (experiment == "batch") return batch_measurements(settings);
+  if (experiment == "rate") return rate_measurements(settings);
+  if (experiment == "examples") return examples_measurements(settings);
+  return experiment == "recall" ? recall_measurements(settings) : shift_measurements(settings);
+}
+
+void use(TrainerOptions& options, const Rung& implementation) {
+  options.kernel = implementation.kernel;
+  if (implementation.eager) options.kernel += ",auto";
+  options.eager = implementation.eager;
 }
 
 TrainerOptions options_of(const Rung& implementation, Index batch, int threads, std::uint64_t seed) {
   TrainerOptions options;
   options.batch = batch, options.threads = threads, options.seed = seed;
-  options.kernel = implementation.kernel;
-  if (implementation.eager) options.kernel += ",auto";
-  options.eager = implementation.eager;
+  use(options, implementation);
   return options;
 }
 
-TrainerOptions cuda_options(Index batch, std::uint64_t seed) {
-  TrainerOptions options;
-  options.batch = batch, options.seed = seed;
-  options.device = cuda_device(0);
-  return options;
+std::optional<Device> cuda_or_none() {
+  try {
+    return cuda_device(0);
+  } catch (const Error&) {  // no driver, no device, a build without CUDA
+    return std::nullopt;
+  }
 }
 
 Dataset::Batch images_from(const Dataset& set, Index first, Index count) {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -62,6 +63,19 @@ std::string complaint(const fs::path& log) {
     if (line.find_first_not_of(" \t^") != std::string::npos) last = line;
   }
   return last.substr(last.find_first_not_of(" \t"));
+}
+
+std::string content(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// Whether its pictures are there, of this script and these data.
+bool is_drawn(const Sketch& sketch, const fs::path& folder) {
+  const auto file = [&](const char* suffix) { return folder / (sketch.name() + suffix); };
+  std::error_code ignored;
+  return fs::exists(file(".svg"), ignored) && fs::exists(file(".png"), ignored) && content(file(".gp")) == sketch.script() &&
+         content(file(".dat")) == sketch.data();
 }
 
 }  // namespace
@@ -155,13 +169,20 @@ do for [png = 0:1] {{
 
 Drawn draw(const Sketch& sketch, const fs::path& folder, std::string& message) {
   const std::string script = sketch.name() + ".gp", log = sketch.name() + ".log";
+  if (is_drawn(sketch, folder)) return Drawn::yes;
   std::error_code ignored;
-  for (const char* const suffix : {".svg", ".png"}) fs::remove(folder / (sketch.name() + suffix), ignored);  // no picture of other data
-  write_file_atomically(folder / script, sketch.script());
+  const auto remove_pictures = [&] {
+    for (const char* const suffix : {".svg", ".png"}) fs::remove(folder / (sketch.name() + suffix), ignored);
+  };
+  remove_pictures();                     // they may be of other data
+  fs::remove(folder / script, ignored);  // it comes last: where it is, the pictures are whole
+  write_file_atomically(folder / (script + ".new"), sketch.script());
   write_file_atomically(folder / (sketch.name() + ".dat"), sketch.data());
   int status = 0;
-  const int error = run_gnuplot(folder, script, log, status);
+  const int error = run_gnuplot(folder, script + ".new", log, status);
   const bool drawn = error == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (!drawn) remove_pictures();
+  fs::rename(folder / (script + ".new"), folder / script);
   if (drawn || error == ENOENT) {
     fs::remove(folder / log, ignored);
     return drawn ? Drawn::yes : Drawn::no_gnuplot;

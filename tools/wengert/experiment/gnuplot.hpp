@@ -48,7 +48,8 @@ class Sketch {
 
 enum class Drawn { yes, failed, no_gnuplot };
 
-// Writes NAME.gp and NAME.dat into the folder and runs gnuplot there. Where that fails, `message` says how.
+// Writes NAME.gp and NAME.dat into the folder and runs gnuplot there, unless both are there already with their pictures. Where that fails,
+// `message` says how.
 Drawn draw(const Sketch& sketch, const std::filesystem::path& folder, std::string& message);
 
 }  // namespace wengert::command::experiment

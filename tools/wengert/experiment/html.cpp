@@ -1,8 +1,10 @@
 #include "html.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -23,32 +25,30 @@ struct Section {
 
 constexpr Section sections[] = {
     {"speed", "Speed of the implementations",
-     "One training step (forward, backward, Adam) of the report's network on MNIST, by each way of computing the convolutions. The "
-     "report's "
-     "machine was another one, so what compares is the ratio to the naive loops. Direct is this project's own vector kernel, plan the "
-     "frozen "
-     "step that training runs; Keras, PyTorch and oneDNN do the same step on the same machine in the same rounds."},
+     "One training step (forward, backward, Adam) of the report's network on MNIST, by each way of computing the convolutions. "
+     "The report's machine was another one, so what compares is the ratio to the naive loops. Direct is this project's own "
+     "vector kernel, plan the frozen step that training runs; Keras, PyTorch and oneDNN do the same step on the same machine "
+     "in the same rounds."},
     {"accuracy", "Accuracy of the implementations",
-     "The same training with each implementation and several seeds. All compute the same gradients, so their accuracies should differ by "
-     "no "
-     "more than seeds do."},
-    {"batch", "Batch size", "Training for the same number of epochs with other batches: larger ones cost less time, and make fewer steps."},
+     "The same training with each implementation and several seeds. All compute the same gradients, so their accuracies "
+     "should differ by no more than seeds do."},
+    {"batch", "Batch size",
+     "Training for the same number of epochs with other batches: larger ones make fewer steps, each on more images."},
     {"rate", "Learning rate",
-     "Too small a rate does not arrive within the epochs, too large a one diverges; a cross marks rates at which some seed diverged."},
-    {"examples", "Training examples", "Training on the first part of the training set only."},
+     "Training for the same number of epochs at a constant rate: too small a one does not arrive, too large a one does not learn."},
+    {"examples", "Training examples",
+     "Training on the first part of the training set only, but for at least 1000 steps: of few examples that is many epochs, "
+     "which the table counts."},
     {"curves", "Training curves", "Loss and test accuracy after each epoch. Peers train the same network with the same settings."},
     {"recall", "Recall and errors",
      "Which part of each class's test digits is recognised, what is taken for what, and the digits with which the network is most wrong."},
     {"shift", "Shifted digits",
-     "The report's opening argument: a convolutional network sees a digit anywhere, a network of fully connected layers knows it by its "
-     "place. "
-     "Both have about as many parameters, and neither has seen shifted digits in training."},
+     "The report's opening argument: a convolutional network sees a digit anywhere, a network of fully connected layers knows it by "
+     "its place. Both have about as many parameters, and neither has seen shifted digits in training."},
     {"ladder", "The kernels under the roof",
-     "A kernel can be no faster than the arithmetic of the machine (flat) and no faster than memory brings its operands (sloped). "
-     "Operations are "
-     "those of the definition of a convolution: a kernel that needs fewer, as Winograd's does, may exceed the roof."},
-    {"scaling", "Threads",
-     "A training step on more threads. Amdahl's law with its one unknown, the serial part, is fitted to the measured times."},
+     "On one core a kernel can be no faster than its arithmetic (flat) and no faster than memory brings its operands (sloped). "
+     "Operations are those of the definition of a convolution: a kernel that needs fewer, as Winograd's does, may exceed the roof."},
+    {"scaling", "Threads", "A training step of batch 64 on more threads, beside Amdahl's law with its one unknown, the serial part."},
 };
 
 constexpr const char* style = R"(
@@ -75,6 +75,7 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e6e9ed; }
 td, th { white-space: nowrap; }
+td:first-child, th:first-child { position: sticky; left: 0; background: #fff; }
 th { border-bottom: 2px solid #aeb8c2; vertical-align: bottom; background: #f6f8fa; }
 .number { text-align: right; }
 tbody tr:hover { background: #f6f9fc; }
@@ -124,12 +125,12 @@ std::string html(const Figure& figure, const std::filesystem::path& dir) {
       width * 4 / 5, width * 6 / 5, width > 600 ? width * 7 / 10 : 0, escaped(figure.caption), base64(picture));
 }
 
-std::string facts(const Json& header) {
+std::string facts(const Results& results) {
   std::string result;
   const auto add = [&result](const std::string& name, const std::string& value) {
     result += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
   };
-  for (const auto& field : header.items()) {
+  for (const auto& field : results.header.items()) {
     if (field.key() == format_key) continue;
     if (field.key() == "quick" && field.value().is_boolean()) {
       if (field.value().get<bool>()) add("quick", "yes: fewer steps, seeds and epochs than a full run");
@@ -138,6 +139,15 @@ std::string facts(const Json& header) {
     add(field.key() == "version" ? "Wengert" : field.key(),
         field.value().is_string() ? field.value().get<std::string>() : json_text(field.value(), -1));
   }
+  double seconds = 0;
+  std::set<std::string> builds;
+  for (const Json& row : results.rows) {
+    if (const double lasted = number(row, "lasted"); lasted > 0) seconds += lasted;
+    if (const std::string build = text(row, "build"); !build.empty()) builds.insert(build);
+  }
+  constexpr double minute = 60;
+  if (seconds > 0) add("measured in", fmt::format("{:.0f} minutes", std::ceil(seconds / minute)));
+  if (builds.size() > 1) add("builds", fmt::format("{} of this version, {}", builds.size(), fmt::join(builds, ", ")));
   return result;
 }
 
@@ -177,7 +187,7 @@ void write_html(const Results& results, const std::filesystem::path& dir) {
   }
   std::string absent;
   for (const std::string& line : absences(results)) absent += (absent.empty() ? "" : "; ") + line;
-  std::string about = facts(results.header);
+  std::string about = facts(results);
   if (const std::vector<std::string> peers = peer_versions(results); !peers.empty())
     about += fmt::format("<dt>peers</dt><dd>{}</dd>\n", escaped(fmt::format("{}", fmt::join(peers, ", "))));
   if (!absent.empty()) about += fmt::format("<dt>absent</dt><dd>{}</dd>\n", escaped(absent));

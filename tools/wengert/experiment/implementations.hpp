@@ -1,5 +1,5 @@
 // What is compared, in the order in which tables and figures show it, each with its colour in every figure (Okabe and Ito's, which
-// colour-blind readers tell apart, and two more).
+// colour-blind readers tell apart, their yellow darker, and three more). What the plan trains has the plan's colour.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct Implementation {
 constexpr Implementation implementations[] = {
     {"naive", "#999999"},  {"matrix", "#56B4E9"},  {"im2col", "#009E73"}, {"direct", "#0072B2"}, {"winograd", "#882255"},
     {"plan", "#D55E00"},   {"wengert", "#D55E00"}, {"CUDA", "#8C6D31"},   {"Keras", "#E69F00"},  {"PyTorch", "#CC79A7"},
-    {"oneDNN", "#F0E442"}, {"report", "#000000"},  {"cnn", "#0072B2"},    {"mlp", "#E69F00"},
+    {"oneDNN", "#C4B000"}, {"report", "#000000"},  {"cnn", "#D55E00"},    {"mlp", "#332288"},
 };
 
 constexpr const char* no_device = "no device";  // what stands in place of CUDA's figures

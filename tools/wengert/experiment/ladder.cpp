@@ -1,6 +1,4 @@
-// Two experiments that the report lacks: the kernels of its second convolution on a roofline (Williams, Waterman and Patterson 2009), and the
-// speed-up of a training step against the number of threads.
-#include <chrono>
+// Experiment ladder: the kernels of the report's second convolution on a roofline (Williams, Waterman and Patterson 2009).
 #include <memory>
 
 #include <fmt/format.h>
@@ -57,25 +55,6 @@ std::vector<Measurement> ladder_measurements(const ExperimentSettings& settings)
     if (kernel.device != Device::Kind::cpu) continue;
     list.push_back({"ladder", "ladder/" + kernel.backend, "ladder: " + kernel.backend, 2,
                     [backend = kernel.backend, batch] { return measure_kernel(backend, batch); }});
-  }
-  return list;
-}
-
-std::vector<Measurement> scaling_measurements(const ExperimentSettings& settings) {
-  std::vector<Measurement> list;
-  for (const Rung& implementation : rungs) {
-    if (implementation.kernel == std::string("naive")) continue;
-    for (const int threads : settings.threads)
-      list.push_back(
-          {"scaling", fmt::format("scaling/{}/{}", implementation.name, threads),
-           fmt::format("scaling: {}, threads {}", implementation.name, threads), 3, [settings, implementation, threads]() -> Json {
-             constexpr Index batch = 64;
-             Trainer trainer = trainer_like(warm_trainer(settings, batch), options_of(implementation, batch, threads, settings.seed));
-             const Dataset::Batch data = images_from(*settings.train, 0, batch);
-             const Timing time = time_in_turn({[&] { trainer.step(data.images, data.labels); }}, settings.quick ? 5 : 60)[0];
-             constexpr double milliseconds = 1e3;
-             return {{"implementation", implementation.name}, {"threads", threads}, {"ms", milliseconds * time.median}};
-           }});
   }
   return list;
 }

@@ -7,11 +7,7 @@
 
 namespace wengert::command::experiment {
 
-constexpr const char* results_name = "results.jsonl";
-
-// Throws Error where the file is none of an experiment. A last line that was cut off is left out; `whole_bytes` are those before it.
-Results read_results(const std::filesystem::path& file, long* whole_bytes = nullptr);
-
-void render(const Results& results, const std::filesystem::path& dir);
+// Returns what was written: "tables, figures and page".
+std::string render(const Results& results, const std::filesystem::path& dir);
 
 }  // namespace wengert::command::experiment

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -11,7 +12,6 @@
 #include <wengert/engine/error.hpp>
 
 #include "../json.hpp"
-#include "render.hpp"
 
 namespace wengert::command::experiment {
 
@@ -28,12 +28,20 @@ std::string difference(const Json& found, const Json& wanted) {
   return {};
 }
 
+// A name that is free: results.old.jsonl, results.old.2.jsonl, ...
+std::filesystem::path set_aside_name(const std::filesystem::path& folder) {
+  std::filesystem::path name = folder / "results.old.jsonl";
+  for (int i = 2; std::filesystem::exists(name); ++i) name = folder / fmt::format("results.old.{}.jsonl", i);
+  return name;
+}
+
 }  // namespace
 
 Store::Store(const std::filesystem::path& folder, const Json& header, bool force) : path_(folder / results_name) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(fmt::format("[experiment] wanted a folder '{}' to write to: {}", folder.string(), error.message()));
+  lock();
   const std::uintmax_t size = std::filesystem::file_size(path_, error);
   bool goes_on = !error && size > 0;
   if (goes_on) {
@@ -42,7 +50,7 @@ Store::Store(const std::filesystem::path& folder, const Json& header, bool force
       if (!force)
         fail(fmt::format("[experiment] '{}' holds results of {}; --force sets them aside, --out names another folder", path_.string(),
                          other));
-      std::filesystem::rename(path_, folder / "results.old.jsonl");
+      std::filesystem::rename(path_, set_aside_name(folder));
       goes_on = false;
     }
   }
@@ -55,7 +63,16 @@ Store::Store(const std::filesystem::path& folder, const Json& header, bool force
 }
 
 Store::~Store() {
-  if (descriptor_ >= 0) close(descriptor_);
+  for (const int descriptor : {descriptor_, lock_}) {
+    if (descriptor >= 0) close(descriptor);
+  }
+}
+
+void Store::lock() {
+  const std::filesystem::path folder = path_.parent_path();
+  lock_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) == 0) return;  // where folders can't be locked, nothing is lost but this check
+  if (errno == EWOULDBLOCK) fail(fmt::format("[experiment] another run is writing to '{}'; --out names another folder", folder.string()));
 }
 
 void Store::add(const Json& row) {

@@ -10,8 +10,10 @@ namespace wengert::command::experiment {
 
 class Store {
  public:
-  // Opens or begins a folder; with `force` results of another version, machine or size are set aside as results.old.jsonl. A last line that was
-  // cut short is dropped. Throws Error: a folder that cannot be written, and results that do not fit this header, without `force`.
+  // Opens or begins a folder; with `force` results of another version, machine or size are set aside as results.old.jsonl or, where
+  // that is taken, results.old.2.jsonl ... A last line that was
+  // cut short is dropped. Throws Error: a folder that cannot be written, results that do not fit this header, without `force`, and a folder that another
+  // process has open.
   Store(const std::filesystem::path& folder, const Json& header, bool force);
   ~Store();
   Store(const Store&) = delete;
@@ -22,11 +24,12 @@ class Store {
   const Results& results() const { return results_; }
 
  private:
+  void lock();
   void write_line(const Json& line);
 
   std::filesystem::path path_;
   Results results_;
-  int descriptor_ = -1;
+  int descriptor_ = -1, lock_ = -1;
   long length_ = 0;  // of the whole lines
 };
 

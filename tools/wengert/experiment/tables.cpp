@@ -29,7 +29,7 @@ std::string whole_number(double value) { return std::isnan(value) ? "" : fmt::fo
 Table speed(const Results& results) {
   Table table{"speed",
               "Time of a training step",
-              {"batch", "implementation", "threads", "report, s", "here, ms", "lowest", "highest", "report, ratio", "here, ratio", "note"},
+              {"implementation", "batch", "threads", "report, s", "here, ms", "lowest", "highest", "report, ratio", "here, ratio", "note"},
               {},
               {"Medians of interleaved rounds; lowest and highest of the rounds. Ratio: how many times as fast as the naive loops on one "
                "thread. Two figures of the report: on 40 and on 4 cores."}};
@@ -37,7 +37,7 @@ Table speed(const Results& results) {
     table.notes.push_back(fmt::format("{}.", fmt::join(peers, ", ")));
   for (const SpeedRow& row : speed_rows(results)) {
     table.rows.push_back(
-        {std::to_string(row.batch), row.implementation, row.threads > 0 && !std::isnan(row.ms) ? std::to_string(row.threads) : "",
+        {row.implementation, std::to_string(row.batch), row.threads > 0 && !std::isnan(row.ms) ? std::to_string(row.threads) : "",
          joined(row.of_report,
                 [&](const report::Figure& f) { return fmt::format("{:.{}f}", f.of(row.batch), f.of(row.batch) < 100 ? 2 : 0); }),
          significant(row.ms), significant(row.low), significant(row.high),
@@ -50,12 +50,12 @@ Table speed(const Results& results) {
 Table accuracy(const Results& results) {
   Table table{"accuracy",
               "Accuracy on the test set",
-              {"batch", "implementation", "report, %", "here, %", "deviation", "seeds", "epochs", "seconds", "note"},
+              {"implementation", "batch", "report, %", "here, %", "deviation", "seeds", "epochs", "seconds", "note"},
               {},
               {"Two figures of the report: serial, and in parallel on 40 cores. Deviation: the standard deviation over the seeds. Seconds: "
                "of one training."}};
   for (const AccuracyRow& row : accuracy_rows(results)) {
-    table.rows.push_back({std::to_string(row.batch), row.implementation,
+    table.rows.push_back({row.implementation, std::to_string(row.batch),
                           joined(row.of_report, [&](const report::Figure& f) { return percent(f.of(row.batch)); }),
                           percent(row.accuracy.mean), percent(row.accuracy.deviation), std::to_string(row.accuracy.count),
                           row.epochs > 0 ? std::to_string(row.epochs) : "", significant(row.seconds.mean), row.note});
@@ -66,13 +66,16 @@ Table accuracy(const Results& results) {
 Table sweep_table(const Results& results, const std::string& experiment, const std::string& title, const std::string& heading) {
   Table table{experiment, title, {heading, "accuracy, %", "deviation, %", "seconds", "deviation, s", "seeds", "epochs"}, {}, {}};
   const std::vector<SweepPoint> points = sweep(results, experiment);
-  const bool any_diverged = std::any_of(points.begin(), points.end(), [](const SweepPoint& p) { return p.diverged > 0; });
-  if (any_diverged) table.headings.push_back("diverged");
+  const bool any_failed = std::any_of(points.begin(), points.end(), [](const SweepPoint& p) { return p.failed > 0; });
+  if (any_failed) {
+    table.headings.push_back("failed");
+    table.notes.push_back("Failed: seeds whose loss became infinite, or that ended no better than guessing; the others are of the rest.");
+  }
   for (const SweepPoint& point : points) {
     table.rows.push_back({plain(point.value), percent(point.accuracy.mean), percent(point.accuracy.deviation),
                           significant(point.seconds.mean), significant(point.seconds.deviation), std::to_string(point.accuracy.count),
                           whole_number(point.epochs.mean)});
-    if (any_diverged) table.rows.back().push_back(std::to_string(point.diverged));
+    if (any_failed) table.rows.back().push_back(std::to_string(point.failed));
   }
   return table;
 }
@@ -126,15 +129,18 @@ Table shift(const Results& results) {
 
 Table ladder_table(const Results& results) {
   const Ladder all = ladder(results);
-  Table table{
-      "ladder", "The kernels under the machine's roof", {"kernel", "MFLOP", "MB", "FLOP/byte", "ms", "GFLOP/s", "of the roof, %"}, {}, {}};
+  Table table{"ladder",
+              "The kernels under the roof of one core",
+              {"kernel", "MFLOP", "MB", "FLOP/byte", "ms", "GFLOP/s", "of the roof, %"},
+              {},
+              {}};
   for (const LadderPoint& point : all.kernels) {
     table.rows.push_back({point.kernel, significant(point.flops * 1e-6), significant(point.bytes * 1e-6), significant(point.intensity()),
                           significant(point.seconds * 1e3), significant(point.gflops()),
                           significant(100 * point.gflops() / all.roof(point.intensity()))});
   }
   if (!std::isnan(all.peak_gflops)) {
-    table.notes.push_back(fmt::format("The machine: {} GFLOP/s at most, {} GB/s from memory.", significant(all.peak_gflops),
+    table.notes.push_back(fmt::format("One core: {} GFLOP/s at most, {} GB/s from memory.", significant(all.peak_gflops),
                                       significant(all.gigabytes_per_second)));
   }
   return table;
@@ -143,7 +149,11 @@ Table ladder_table(const Results& results) {
 Table scaling(const Results& results) {
   Table table{
       "scaling", "Speed-up against threads", {"implementation", "threads", "ms", "speed-up", "Amdahl's law", "serial part, %"}, {}, {}};
-  for (const ScalingCurve& curve : scaling_curves(results)) {
+  const std::vector<ScalingCurve> curves = scaling_curves(results);
+  if (!curves.empty() && !is_fitted(curves))
+    table.notes.push_back(
+        "With two numbers of threads the serial part is worked out, not fitted: Amdahl's law goes through any two points.");
+  for (const ScalingCurve& curve : curves) {
     for (std::size_t i = 0; i < curve.ms.size(); ++i) {
       const int threads = curve.ms[i].first;
       table.rows.push_back({curve.implementation, std::to_string(threads), significant(curve.ms[i].second), significant(curve.speed_up(i)),
