@@ -24,6 +24,7 @@ struct GradcheckOptions {
   int most_failures = 4;                 // stop there
   bool narrow = true;                    // a direction that fails is halved until one entry explains it, or a kink does
   const Catalogue* catalogue = nullptr;  // of the tapes; null: the built-in ops
+  Device device = {};                    // that the gradients are computed on; differences are the host's
 };
 
 // One comparison that did not pass.

@@ -19,7 +19,8 @@ namespace {
 std::string options_text(const GradcheckOptions& options) {
   std::string text = fmt::format(" --seed {}", options.seed);
   if (options.order != 1) text += " --order 2";
-  if (options.dtype != DType::f64) text += fmt::format(" --dtype {}", name(options.dtype));
+  if (options.device != Device{}) text += " --device " + text_of(options.device);
+  else if (options.dtype != DType::f64) text += fmt::format(" --dtype {}", name(options.dtype));
   return text;
 }
 

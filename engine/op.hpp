@@ -72,8 +72,9 @@ struct SampleInput {
   };
   Shape shape = {};
   Fill fill = Fill::normal;
-  Index bound = 0;       // for classes
-  bool batched = false;  // carries the batch on axis 0
+  Index bound = 0;                          // for classes
+  bool batched = false;                     // carries the batch on axis 0
+  std::vector<std::int32_t> repeated = {};  // i32: these again and again, whatever the fill
 };
 
 // One call that the op table test, the gradient check and the benchmarks make. Floating inputs take the dtype of the case.

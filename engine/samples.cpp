@@ -74,6 +74,11 @@ std::vector<double> floating_values(const SampleInput& description, const Random
 
 Tensor sample_tensor(const std::string& op, Index number, Index input, const SampleInput& description, const SampleOptions& options) {
   const RandomStream random = random_stream(options.seed, fmt::format("{}/{}/{}", op, number, input));
+  if (const std::vector<std::int32_t>& repeated = description.repeated; !repeated.empty()) {
+    std::vector<std::int32_t> values(static_cast<std::size_t>(description.shape.elements()));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = repeated[i % repeated.size()];
+    return Tensor::copy(values.data(), description.shape);
+  }
   if (description.fill == SampleInput::Fill::classes) {
     std::vector<std::int32_t> classes(static_cast<std::size_t>(description.shape.elements()));
     for (std::size_t i = 0; i < classes.size(); ++i) {

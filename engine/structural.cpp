@@ -12,10 +12,6 @@ namespace wengert {
 
 namespace {
 
-struct CastAttributes {
-  DType dtype;
-  std::string describe() const { return wengert::name(dtype); }
-};
 // Whether `small` can be repeated to `large`.
 bool repeats_to(const Shape& small, const Shape& large) {
   if (small.rank() > large.rank()) return false;
@@ -171,7 +167,10 @@ Op make_cast() {
       },
       {})};
   op.samples = [] {
-    return std::vector<Sample>{{CastAttributes{DType::f64}, {{{9, 3}, {}, 0, true}}}, {CastAttributes{DType::f64}, {{{5}}}}};
+    return std::vector<Sample>{{CastAttributes{DType::f64}, {{{9, 3}, {}, 0, true}}},
+                               {CastAttributes{DType::f64}, {{{5}}}},
+                               {CastAttributes{DType::f32}, {{{4, 3}, SampleInput::Fill::classes, 300, true}}},
+                               {CastAttributes{DType::i32}, {{{2, 5}, SampleInput::Fill::bytes}}}};
   };
   return op;
 }

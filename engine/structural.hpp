@@ -43,6 +43,11 @@ struct ShapeAttributes {
   std::string describe() const;
 };
 
+struct CastAttributes {
+  DType dtype;
+  std::string describe() const { return wengert::name(dtype); }
+};
+
 struct FillAttributes {
   Spec spec;
   double value;

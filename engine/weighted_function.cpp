@@ -13,7 +13,7 @@ namespace wengert {
 namespace {
 
 Values values_of(const Tensor& tensor) {
-  const Tensor wide = tensor.cast(DType::f64);
+  const Tensor wide = tensor.to({}).cast(DType::f64);
   const std::span<const double> all = wide.values<double>();
   return {all.begin(), all.end()};
 }
@@ -61,6 +61,7 @@ WeightedFunction::WeightedFunction(const GradcheckFunction& function, const std:
     : function_(function), inputs_(inputs), options_(options) {
   differentiate(integers);
   if (!empty() && !integers && gradient_dtype_ == DType::f32) widen();
+  if (!empty() && !wide_ && options.device != Device{}) values_ = values_of(run(Direction(inputs_.size()), 0.0));
   measure_rounding();
 }
 
@@ -89,7 +90,7 @@ Tape WeightedFunction::new_tape() const { return options_.catalogue != nullptr ?
 void WeightedFunction::differentiate(bool integers) {
   Tape tape = new_tape();
   std::vector<Tensor> values;
-  for (const GradcheckInput& input : inputs_) values.push_back(input.value);
+  for (const GradcheckInput& input : inputs_) values.push_back(input.value.to(options_.device));
   const std::vector<Var> vars = leaves(tape, values), outputs = floating(function_(vars));
   gradients_.resize(inputs_.size());
   points_.resize(inputs_.size());
@@ -103,7 +104,7 @@ void WeightedFunction::differentiate(bool integers) {
     values_.push_back(values_of(output.value()));
     const Values weights =
         random_values(values_.back().size(), random_stream(options_.seed, fmt::format("weights {}", weights_.size())), integers);
-    const Tensor cotangent = Tensor::copy(weights.data(), output.shape()).cast(output.dtype());
+    const Tensor cotangent = Tensor::copy(weights.data(), output.shape()).cast(output.dtype()).to(options_.device);
     weights_.push_back(values_of(cotangent));
     cotangents.push_back(output.batched() ? tape.batch(cotangent) : tape.constant(cotangent));
   }

@@ -15,8 +15,8 @@
 #include "rendezvous.hpp"
 
 using namespace wengert;
-using wengert::testing::contains;
-using wengert::testing::message_of;
+using wengert::test::contains;
+using wengert::test::message_of;
 
 TEST_CASE("an op that is replaced is the one that a tape uses, and nothing else changes") {
   Catalogue catalogue = builtin_catalogue();

@@ -11,7 +11,7 @@
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::DType;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List;
+using wg::test::contains, wg::test::message_of, wg::test::values, wg::test::List;
 
 TEST_CASE("conversion: casts to integers drop the fraction and refuse what does not fit") {
   Tape tape;

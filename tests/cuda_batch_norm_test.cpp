@@ -7,7 +7,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::emulated::batch_norm_functions;
 
 // The last two have channels of several slices.

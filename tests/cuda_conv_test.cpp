@@ -12,7 +12,7 @@
 #include "cuda_kernels.hpp"
 #include "ops_support.hpp"
 
-namespace wengert::testing {
+namespace wengert::test {
 namespace {
 
 using cuda::ConvElements;
@@ -317,47 +317,6 @@ TEST_CASE("NaN and infinities pass through the ReLU and the pool") {
   check_same(positions, wanted_positions);
 }
 
-TEST_CASE("gradients from behind a pool and a ReLU, without the dense cotangent") {
-  for (const Case& of : cases()) {
-    const Problem p(of, small_integers);
-    CAPTURE(p.n);
-    CAPTURE(p.g.describe());
-    for (const Extent2d window : {Extent2d(2), Extent2d(3, 1)}) {
-      if (window.height > p.g.out_height || window.width > p.g.out_width) continue;
-      const PoolGeometry pool = pool_of(p, {.window = window});
-      CAPTURE(pool.describe());
-      REQUIRE(functions.behind_pool.refuse(p.g, pool, p.n) == "");
-      const Pooled pooled_values = pooled(p, pool, fused(p, true, false), true);
-      const auto& gate = std::get<0>(pooled_values);
-      const auto& positions = std::get<1>(pooled_values);
-      std::mt19937 random(11);
-      const Floats c = small_integers(random, static_cast<Index>(gate.size()));
-      Floats y(p.y.size(), 0.0f), sums(p.bias.size(), 0.0f), x(p.x.size()), w(p.w.size());
-      const Index pixels = p.g.out_height * p.g.out_width, windows = pool.out_height * pool.out_width;
-      for (std::size_t i = 0; i < c.size(); ++i) {
-        if (gate[i] <= 0.0f) continue;
-        const auto plane = static_cast<Index>(i) / windows;
-        y[static_cast<std::size_t>(plane * pixels + positions[i])] = c[i];
-        sums[static_cast<std::size_t>(plane % p.g.filters)] += c[i];
-      }
-      naive::conv2d_data(p.g, view_of(y, y_shape(p.g, p.n)), view_of(p.w, of.w), view_of(x, of.x));
-      naive::conv2d_weight(p.g, view_of(p.x, of.x), view_of(y, y_shape(p.g, p.n)), view_of(w, of.w));
-      const auto [got_x, got_w, got_sums] = in_all_orders([&](EmulatedDevice& device) {
-        float *const x_memory = device.allocate<float>(p.count.x), *const w_memory = device.allocate<float>(p.count.w);
-        float* const sums_memory = device.allocate<float>(p.g.filters);
-        void* const workspace = device.runtime().allocate(functions.tiled.weight.workspace_bytes(p.g, p.n));
-        const cuda::ConvCotangent cotangent{device.put(c), device.put(positions), device.put(gate)};
-        functions.behind_pool.data(device.queue(), p.g, pool, p.n, cotangent, device.put(p.w), nullptr, x_memory);
-        functions.behind_pool.weight(device.queue(), p.g, pool, p.n, device.put(p.x), cotangent, w_memory, sums_memory, workspace);
-        return std::tuple(device.get(x_memory, p.count.x), device.get(w_memory, p.count.w), device.get(sums_memory, p.g.filters));
-      });
-      check_same(got_x, x);
-      check_same(got_w, w);
-      check_same(got_sums, sums);
-    }
-  }
-}
-
 TEST_CASE("what the rungs refuse, they say why") {
   const Problem p({{1, 1, 40, 40}, {1, 1, 2, 2}, {5}}, small_integers);
   CHECK(contains(functions.tiled.data.refuse(p.g, p.n), "wanted a stride of at most 16 pixels, got 1x40x40"));
@@ -373,10 +332,9 @@ TEST_CASE("what the rungs refuse, they say why") {
                  "wanted operands of at most 2^31 - 1 elements, got 100000 images of 1x300x300"));
   const PoolGeometry overlapping = resolve(Pool2dOptions{.window = 3, .stride = 2}, y_shape(p.g, p.n));
   CHECK(contains(functions.fused.refuse_pool(p.g, overlapping, 1), "wanted a pool without padding whose window is its stride"));
-  CHECK(contains(functions.behind_pool.refuse(p.g, overlapping, 1), "wanted a pool without padding whose window is its stride"));
   const PoolGeometry large = resolve(Pool2dOptions{.window = 3}, y_shape(p.g, p.n));
   CHECK(contains(functions.fused.refuse_pool(p.g, large, 1), "wanted a window of 2 x 2, 1 x 2 or 2 x 1, got "));
 }
 
 }  // namespace
-}  // namespace wengert::testing
+}  // namespace wengert::test

@@ -8,7 +8,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::BoxSide;
 using cuda::emulated::copy_functions;
 

@@ -16,7 +16,7 @@
 
 namespace wg = wengert;
 using wg::DeviceQueue, wg::DeviceRuntime, wg::Index;
-using wg::testing::contains, wg::testing::message_of;
+using wg::test::contains, wg::test::message_of;
 
 namespace {
 

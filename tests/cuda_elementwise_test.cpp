@@ -9,7 +9,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::Elementwise;
 using cuda::emulated::elementwise_functions;
 using F = ChainLink::Function;

@@ -20,10 +20,10 @@
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 namespace {
 
-using testing::contains;
-using testing::emulated_orders;
-using testing::EmulatedDevice;
-using testing::message_of;
+using test::contains;
+using test::emulated_orders;
+using test::EmulatedDevice;
+using test::message_of;
 
 constexpr Index size = sizeof(float);
 

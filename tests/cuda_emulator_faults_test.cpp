@@ -18,10 +18,10 @@
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 namespace {
 
-using testing::contains;
-using testing::counted;
-using testing::emulated_orders;
-using testing::EmulatedDevice;
+using test::contains;
+using test::counted;
+using test::emulated_orders;
+using test::EmulatedDevice;
 
 // Each kernel notes the line of its fault, in a statement of the same line.
 

@@ -16,11 +16,11 @@
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 namespace {
 
-using testing::contains;
-using testing::counted;
-using testing::emulated_orders;
-using testing::EmulatedDevice;
-using testing::message_of;
+using test::contains;
+using test::counted;
+using test::emulated_orders;
+using test::EmulatedDevice;
+using test::message_of;
 
 struct Add {
   Global<const float> a, b;

@@ -8,7 +8,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::AlongSizes;
 using cuda::GatherSizes;
 using cuda::emulated::index_functions;

@@ -12,7 +12,7 @@
 
 #include "cuda_support.hpp"
 
-namespace wengert::testing {
+namespace wengert::test {
 
 using Floats = std::vector<float>;
 using Integers = std::vector<std::int32_t>;
@@ -104,4 +104,4 @@ void check_same(const std::vector<T>& got, const std::vector<T>& wanted, double 
   }
 }
 
-}  // namespace wengert::testing
+}  // namespace wengert::test

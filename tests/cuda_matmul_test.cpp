@@ -8,7 +8,7 @@
 #include "cuda_kernels.hpp"
 #include "ops_support.hpp"
 
-namespace wengert::testing {
+namespace wengert::test {
 namespace {
 
 using cuda::LinearSizes;
@@ -188,4 +188,4 @@ TEST_CASE("products too large for 32-bit indices are refused") {
 }
 
 }  // namespace
-}  // namespace wengert::testing
+}  // namespace wengert::test

@@ -12,7 +12,7 @@
 
 namespace wg = wengert;
 using wg::Device, wg::parse_device;
-using wg::testing::contains, wg::testing::message_of;
+using wg::test::contains, wg::test::message_of;
 
 namespace {
 

@@ -7,7 +7,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::emulated::pool_functions;
 
 Index one_of(std::mt19937& random, Index low, Index high) { return std::uniform_int_distribution<Index>(low, high)(random); }
@@ -81,18 +81,21 @@ void check_max_pool(const PoolGeometry& g, Index images, std::mt19937& random) {
   check_same(got_positions, positions);
 
   Floats dy = random_floats(random, size_of(y)), dx = empty_of<float>(in_shape(g, images));
+  const Floats gate = special_floats(random, size_of(y));
+  Floats open = dy;
+  for (std::size_t i = 0; i < open.size(); ++i) open[i] = gate[i] <= 0.0f ? 0.0f : dy[i];
   Integers at = positions;
-  naive::put_along(images * g.channels, {dy.data(), out_shape(g, images)}, {at.data(), out_shape(g, images), DType::i32},
+  naive::put_along(images * g.channels, {open.data(), out_shape(g, images)}, {at.data(), out_shape(g, images), DType::i32},
                    {dx.data(), in_shape(g, images)});
   check_same(in_all_orders([&](EmulatedDevice& device) {
                float* const data = device.allocate<float>(size_of(dx));
-               pool_functions().max_pool2d_data(device.queue(), g, images * g.channels, device.put(dy), device.put(at), data);
+               pool_functions().winners(device.queue(), g, images * g.channels, device.put(dy), device.put(at), device.put(gate), data);
                return device.get(data, size_of(dx));
              }),
              dx);
 }
 
-TEST_CASE("cuda max pool and its gradient: first maxima, NaN, padding, overlap") {
+TEST_CASE("cuda max pool and its gradient behind a ReLU: first maxima, NaN, padding, overlap") {
   std::mt19937 random(2);
   for (const PoolGeometry& g : geometries()) {
     CAPTURE(g.describe());

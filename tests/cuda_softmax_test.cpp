@@ -7,7 +7,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::SoftmaxFunctions;
 using cuda::emulated::softmax_functions;
 

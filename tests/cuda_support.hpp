@@ -9,7 +9,7 @@
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/backends/cuda/queue.hpp>
 
-namespace wengert::testing {
+namespace wengert::test {
 
 // A device with memory that holds what a test puts there, until its end.
 class EmulatedDevice {
@@ -55,4 +55,4 @@ inline std::vector<float> counted(Index count) {
   return values;
 }
 
-}  // namespace wengert::testing
+}  // namespace wengert::test

@@ -14,7 +14,7 @@
 namespace {
 
 using namespace wengert;
-using namespace wengert::testing;
+using namespace wengert::test;
 using cuda::Queue;
 namespace emulated = cuda::emulated;
 

@@ -12,7 +12,7 @@
 #include <wengert/ops/fusion/fusions.hpp>
 
 #include "scratch_folder.hpp"
-#include "table_case.hpp"
+#include "plan_support.hpp"
 
 using namespace wengert;
 using namespace wengert::test;
@@ -93,6 +93,41 @@ TEST_CASE("three planned steps of the report's network are those of the host") {
     CHECK(eager[step] == doctest::Approx(wanted[step]).epsilon(1e-4));
   }
   for (std::size_t p = 0; p < on_host.size(); ++p) CHECK(close(on_device[p], on_host[p], 1e-3));
+}
+
+// A convolution, ReLU and pool, another convolution and the gradients of both.
+SmallGraph two_convolutions(const Pool2dOptions& pool, const Conv2dOptions& second) {
+  return {{images("x", {2, 1, 14, 13}), weights("w1", {3, 1, 3, 3}), weights("b1", {3}), weights("w2", {2, 3, 2, 2})},
+          [=](const std::vector<Var>& in) {
+            const Var hidden = max_pool2d(relu(conv2d(in[0], in[1]) + reshape(in[2], {1, 3, 1, 1})), pool);
+            const Var y = conv2d(relu(hidden), in[3], second);
+            const auto [dw1, db1, dw2] = gradients<3>(sum(y * y), {in[1], in[2], in[3]});
+            return std::vector<Var>{y, dw1, db1, dw2};
+          }};
+}
+
+TEST_CASE("a plan on a device fuses what its kernels take, and leaves the rest as it was") {
+  PlanOptions on_device = plan_options();
+  on_device.device = cuda;
+  const auto differ_on_device = [&](const SmallGraph& graph) {
+    Plan plan = graph.plan(on_device);
+    return differ(outputs_of(plan), graph.eager(), plan_bound(DType::f32));
+  };
+  const SmallGraph taken = two_convolutions({.window = 2}, {});
+  CHECK(differ_on_device(taken) == std::nullopt);
+  const Plan fused = taken.plan(on_device);
+  CHECK(count_of(fused.graph(), "max_pool2d") + count_of(fused.graph(), "put_along") == 0);
+  CHECK(count_of(fused.graph(), "winners") == 1);
+
+  const SmallGraph overlapping = two_convolutions({.window = 3, .stride = 2}, {});
+  CHECK(differ_on_device(overlapping) == std::nullopt);
+  const Plan apart = overlapping.plan(on_device);
+  CHECK(count_of(apart.graph(), "max_pool2d") == 1);
+  CHECK(noted(apart.graph(), "fuse", "wanted a pool without padding whose window is its stride"));
+
+  const SmallGraph far = two_convolutions({.window = 1}, {.stride = 5});
+  CHECK(differ_on_device(far) == std::nullopt);
+  CHECK(noted(far.plan(on_device).graph(), "fuse", "wanted a stride of at most 16 pixels"));
 }
 
 TEST_CASE("a training that reads its batches from the set on the device: short last batches, reports, evaluation, saved and resumed") {

@@ -14,7 +14,7 @@
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape, wg::Index, wg::Op, wg::OpQuery, wg::Spec, wg::KernelCall, wg::BatchEffect;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List;
+using wg::test::contains, wg::test::message_of, wg::test::values, wg::test::List;
 
 namespace {
 

@@ -13,8 +13,8 @@
 namespace {
 
 using namespace wengert;
-using wengert::testing::contains;
-using wengert::testing::message_of;
+using wengert::test::contains;
+using wengert::test::message_of;
 
 // An op with two outputs, (x + x, x + 1): the library's own with several keep one of them as a by-product.
 Op two_outputs_op() {

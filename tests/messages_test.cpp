@@ -9,7 +9,7 @@
 
 namespace wg = wengert;
 using wg::At, wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape, wg::Index;
-using wg::testing::contains, wg::testing::message_of;
+using wg::test::contains, wg::test::message_of;
 
 TEST_CASE("messages: shapes and buffers that are too large name the op") {
   Tape tape;

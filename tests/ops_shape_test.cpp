@@ -19,8 +19,7 @@
 
 namespace wg = wengert;
 using wg::Index, wg::Tape, wg::Tensor, wg::Var, wg::DType, wg::Shape;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List, wg::testing::pulled_back,
-    wg::testing::counting;
+using wg::test::contains, wg::test::message_of, wg::test::values, wg::test::List, wg::test::pulled_back, wg::test::counting;
 
 namespace {
 

@@ -1,13 +1,13 @@
-// What the tests of the op families share: values of a Var as a plain list, and the message of an expected Error.
+// What the tests of the op families share: values of a Var as a plain list, and gradients as such.
 #pragma once
 
-#include <string>
 #include <vector>
 
-#include <wengert/engine/error.hpp>
 #include <wengert/engine/gradients.hpp>
 
-namespace wengert::testing {
+#include "errors.hpp"
+
+namespace wengert::test {
 
 inline std::vector<double> values(const Var& var) {
   std::vector<double> result;
@@ -17,19 +17,6 @@ inline std::vector<double> values(const Var& var) {
 }
 
 using List = std::vector<double>;
-
-// The message of the Error that body throws, or "no error".
-template <class Body>
-std::string message_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // 0, 1, 2, ... in a shape.
 inline Tensor counting(const Shape& shape, DType dtype = DType::f64) {
@@ -45,4 +32,4 @@ inline std::vector<double> pulled_back(const Var& y, const Var& x, const Tensor&
   return values(gradients(y, std::vector<Var>{x}, options)[0]);
 }
 
-}  // namespace wengert::testing
+}  // namespace wengert::test

@@ -11,8 +11,8 @@
 #include "ops_support.hpp"
 
 using namespace wengert;
-using wengert::testing::contains;
-using wengert::testing::message_of;
+using wengert::test::contains;
+using wengert::test::message_of;
 
 TEST_CASE("a parameter that is used twice sums its gradients, and names are unique") {
   Tape tape;

@@ -16,7 +16,7 @@
 
 using namespace wengert;
 using namespace wengert::test;
-using wengert::testing::contains, wengert::testing::message_of;
+using wengert::test::contains, wengert::test::message_of;
 
 namespace {
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../tools/wengert/scratch_folder.hpp"
+#include "errors.hpp"
 
 namespace wengert::test {
 
@@ -28,18 +29,5 @@ inline void spill(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
-
-// What the call throws as an Error, else "no error"; any other exception passes through and fails the test.
-template <class ErrorType, class Call>
-std::string message_of(Call&& call) {
-  try {
-    call();
-  } catch (const ErrorType& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace wengert::test

@@ -11,7 +11,7 @@
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::Index;
-using wg::testing::contains, wg::testing::message_of, wg::testing::values, wg::testing::List;
+using wg::test::contains, wg::test::message_of, wg::test::values, wg::test::List;
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 namespace wg = wengert;
 using wg::Tape, wg::Tensor, wg::Var, wg::DType;
-using wg::testing::contains, wg::testing::message_of;
+using wg::test::contains, wg::test::message_of;
 
 namespace {
 

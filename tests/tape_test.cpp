@@ -15,8 +15,8 @@
 namespace {
 
 using namespace wengert;
-using wengert::testing::contains;
-using wengert::testing::message_of;
+using wengert::test::contains;
+using wengert::test::message_of;
 
 // Bytes that the program has in use, as the allocator counts them.
 std::size_t bytes_in_use() {

@@ -8,8 +8,8 @@
 #include "ops_support.hpp"
 
 using namespace wengert;
-using wengert::testing::contains;
-using wengert::testing::message_of;
+using wengert::test::contains;
+using wengert::test::message_of;
 
 TEST_CASE("tensors are made from lists, rows, pointers and borrowed memory") {
   CHECK(Tensor{1.0, 2.0}.spec() == Spec{{2}, DType::f64});

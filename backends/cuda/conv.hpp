@@ -53,31 +53,11 @@ struct ConvFused {
                       void* workspace);
 };
 
-// The cotangent y of a convolution behind which a max pool and a ReLU stand: zero but for c (N,K,PH,PW) at the positions whose gate, the pooled
-// value, is not <= 0. It is never written out. Each position lies in its own window.
-struct ConvCotangent {
-  const float* c = nullptr;
-  const std::int32_t* positions = nullptr;
-  const float* gate = nullptr;
-};
-
-// As the tiled rung's, with a pool whose windows are its stride and which has no padding.
-struct ConvBehindPool {
-  std::string (*refuse)(const ConvGeometry& g, const PoolGeometry& pool, Index images);
-  // gate of x, or null.
-  void (*data)(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const ConvCotangent& y, const float* w,
-               const float* gate, float* x);
-  // sums of y, or null. The workspace is that of the tiled weight gradient.
-  void (*weight)(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const float* x, const ConvCotangent& y,
-                 float* w, float* sums, void* workspace);
-};
-
 struct ConvFunctions {
   ConvRung plain = {};   // one thread an output (kernels/conv_plain.hpp)
   ConvRung tiled = {};   // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
   ConvRung im2col = {};  // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
   ConvFused fused = {};
-  ConvBehindPool behind_pool = {};
 };
 
 ConvFunctions device_conv_functions();  // kernels/conv.cu; its parts, each in the .cu file of its name, so that they compile side by side:

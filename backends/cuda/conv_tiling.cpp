@@ -206,21 +206,16 @@ std::string refuse_conv_tiled(const ConvGeometry& g, Index images) {
   return refusal;
 }
 
-namespace {
-std::string refuse_data(const ConvGeometry& g, Index images, int least_filters) {
+std::string refuse_conv_tiled_data(const ConvGeometry& g, Index images) {
   constexpr Index most_passes = 16;  // launches
   std::string refusal = refuse_conv_sizes(g, images);
   if (!refusal.empty()) return refusal;
   const Index rows = std::min(g.stride_height, g.height), columns = std::min(g.stride_width, g.width);
   if (rows * columns > most_passes) return "wanted a stride of at most 16 pixels, got " + g.describe();
   for (Index row = 0; row < rows && refusal.empty(); ++row)
-    for (Index column = 0; column < columns && refusal.empty(); ++column)
-      tile_conv(data_pass(g, images, row, column), 1, least_filters, refusal);
+    for (Index column = 0; column < columns && refusal.empty(); ++column) tile_conv(data_pass(g, images, row, column), 1, 1, refusal);
   return refusal;
 }
-}  // namespace
-
-std::string refuse_conv_tiled_data(const ConvGeometry& g, Index images) { return refuse_data(g, images, 1); }
 
 std::string refuse_conv_tiled_weight(const ConvGeometry& g, Index images) {
   std::string refusal = refuse_conv_sizes(g, images);
@@ -235,13 +230,6 @@ std::string refuse_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, In
   if (refusal.empty() && (height > 2 || width > 2 || height * width < 2))
     refusal = "wanted a window of 2 x 2, 1 x 2 or 2 x 1, got " + pool.describe();
   if (refusal.empty()) tile_conv(pooled_pass(g, pool, images), 2, 4, refusal);
-  return refusal;
-}
-
-std::string refuse_conv_behind_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images) {
-  std::string refusal = refuse_window(pool);
-  if (refusal.empty()) refusal = refuse_data(g, images, 4);
-  if (refusal.empty()) refusal = refuse_conv_tiled_weight(g, images);
   return refusal;
 }
 

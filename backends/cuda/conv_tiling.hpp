@@ -89,8 +89,7 @@ ConvTiling tile_conv(const ConvPass& pass, int thread_rows, int least_filters, s
 std::string refuse_conv_tiled(const ConvGeometry& g, Index images);
 std::string refuse_conv_tiled_data(const ConvGeometry& g, Index images);
 std::string refuse_conv_tiled_weight(const ConvGeometry& g, Index images);
-std::string refuse_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images);         // fused behind the convolution
-std::string refuse_conv_behind_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images);  // of both gradients
+std::string refuse_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, Index images);  // fused behind the convolution
 
 // The weight gradient as a product (filters) x (columns), summed over pixels; a column is a channel and a tap. A block takes some of both and
 // adds up a chunk of units, a unit being a tile of pixels of an image; its `splits` share the pixels.

@@ -10,9 +10,10 @@ namespace wengert::cuda {
 struct PoolFunctions {
   // positions: h * width + w of the window's first maximum in row-major order; the first NaN of a window wins; padding counts as -infinity.
   void (*max_pool2d)(Queue& queue, const PoolGeometry& geometry, Index planes, const float* x, float* y, std::int32_t* positions);
-  // Its gradient: x[position] is the sum of the y of all windows with that position, 0 elsewhere. The positions are those of this geometry.
-  void (*max_pool2d_data)(Queue& queue, const PoolGeometry& geometry, Index planes, const float* y, const std::int32_t* positions,
-                          float* x);
+  // The gradient of a ReLU and a max pool, in whatever order: x[position] is the sum of the y of all windows with that position and a gate that is
+  // not <= 0; 0 elsewhere. The positions are those of this geometry; the gate is what came out of the two (planes, out_height, out_width).
+  void (*winners)(Queue& queue, const PoolGeometry& geometry, Index planes, const float* y, const std::int32_t* positions,
+                  const float* gate, float* x);
   void (*average_pool2d)(Queue& queue, const PoolGeometry& geometry, Index planes, const float* x, float* y);
   void (*average_pool2d_data)(Queue& queue, const PoolGeometry& geometry, Index planes, const float* y, float* x);
 };

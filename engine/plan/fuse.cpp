@@ -8,10 +8,10 @@ namespace wengert::plan {
 namespace {
 
 // The first op that the rule makes and that has no kernel where the graph will run, or null.
-const std::string* lacking(const Graph& graph, const Fusion& rule, const Catalogue* catalogue) {
+const std::string* lacking(const Graph& graph, const Fusion& rule) {
   if (!graph.on_device()) return nullptr;
   for (const std::string& name : rule.makes) {
-    const Op* const op = catalogue != nullptr ? catalogue->find(name) : nullptr;
+    const Op* const op = graph.catalogue != nullptr ? graph.catalogue->find(name) : nullptr;
     const auto fits = [&](const Kernel& kernel) { return kernel.device == graph.device.kind; };
     if (op == nullptr || std::none_of(op->kernels.begin(), op->kernels.end(), fits)) return &name;
   }
@@ -20,13 +20,27 @@ const std::string* lacking(const Graph& graph, const Fusion& rule, const Catalog
 
 }  // namespace
 
-void fuse(Graph& graph, const std::vector<Fusion>& rules, const Catalogue* catalogue) {
+std::string refusal(const Graph& graph, const Step& step) {
+  if (!graph.on_device()) return {};
+  const std::vector<Spec> inputs = graph.specs_of(step.inputs);
+  OpQuery query{step.attributes, inputs};
+  query.device = graph.device;
+  std::string reason;
+  for (const Kernel& kernel : graph.resolve(*step.op).kernels) {
+    if (kernel.device != graph.device.kind) continue;
+    reason = kernel.refuse ? kernel.refuse(query) : "";
+    if (reason.empty()) return {};
+  }
+  return reason.empty() ? "it has no kernel for " + text_of(graph.device) : reason;
+}
+
+void fuse(Graph& graph, const std::vector<Fusion>& rules) {
   for (const Fusion& rule : rules) {  // in the order of the table: later rules build on what earlier ones made
     if (!rule.apply) {
       graph.note("fuse", rule.name + " is switched off");
       continue;
     }
-    if (const std::string* const op = lacking(graph, rule, catalogue)) {
+    if (const std::string* const op = lacking(graph, rule)) {
       graph.note("fuse", rule.name + " is left out: " + *op + " has no kernel for " + text_of(graph.device));
       continue;
     }
@@ -41,8 +55,7 @@ void fuse(Graph& graph, const std::vector<Fusion>& rules, const Catalogue* catal
     if (!fitted) graph.note("fuse", rule.name + " fits nowhere: it wants " + rule.wants);
   }
   prune(graph);
-  if (catalogue == nullptr) return;
-  for (Step& step : graph.steps) step.op = &catalogue->resolve(*step.op);  // with all kernels that the catalogue has
+  for (Step& step : graph.steps) step.op = &graph.resolve(*step.op);  // with all kernels that the catalogue has
 }
 
 }  // namespace wengert::plan

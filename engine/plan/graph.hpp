@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <wengert/engine/catalogue.hpp>
 #include <wengert/engine/tape.hpp>
 
 namespace wengert::plan {
@@ -106,9 +107,10 @@ class Graph {
   std::vector<ValueId> outputs = {};  // of the plan, in the caller's order
   std::vector<ValueId> inputs = {};
   std::vector<Packing> packings = {};
-  Device device = {};  // where it will run
-  Index batch = 0;     // images; 0: nothing carries the batch
-  Index chunk = 0;     // images in a chunk
+  Device device = {};                    // where it will run
+  const Catalogue* catalogue = nullptr;  // of the kernels that it may run; null: those that each op has
+  Index batch = 0;                       // images; 0: nothing carries the batch
+  Index chunk = 0;                       // images in a chunk
   int levels = 0;
   std::vector<Note> notes = {};
   std::shared_ptr<TapeState> tape = {};  // keeps ops alive
@@ -125,6 +127,7 @@ class Graph {
   // What fusion rules ask.
   const Step* maker(ValueId id) const;             // null for leaves
   bool made_by(ValueId id, const char* op) const;  // by a living step of that op
+  const Op& resolve(const Op& op) const { return catalogue != nullptr ? catalogue->resolve(op) : op; }
   bool on_device() const { return device.kind != Device::Kind::cpu; }
   std::vector<StepId> readers(ValueId id) const;                             // living steps, each once, in order
   bool read_only_by(ValueId id, std::initializer_list<StepId> steps) const;  // and not wanted by the user

@@ -21,7 +21,9 @@ struct Fusion {
   std::function<bool(Graph&, StepId)> apply = {};  // absent: the rule is switched off
   std::vector<std::string> makes = {};  // the ops of the steps that it makes: it serves devices for which all of them have kernels
 };
-void fuse(Graph& graph, const std::vector<Fusion>& rules, const Catalogue* catalogue);
+void fuse(Graph& graph, const std::vector<Fusion>& rules);
+// Why no kernel takes the step where the graph will run, which a rule asks before it makes it; empty on the host, whose naive kernels take all.
+std::string refusal(const Graph& graph, const Step& step);
 
 // 3. Decides which steps run chunk by chunk and which at once, and the levels between barriers; with `chunk_images` 0 also the chunks' size. On a
 // device all run at once, each in the first level behind those that it reads: steps of a level are independent.

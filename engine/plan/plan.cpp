@@ -15,12 +15,12 @@ namespace {
 plan::Graph make_graph(const Tape& tape, const std::vector<Var>& outputs, const PlanOptions& options) {
   plan::Graph graph(tape, outputs);
   graph.device = options.device;
-  const Catalogue* const catalogue = tape.catalogue() != nullptr ? tape.catalogue() : options.catalogue;
-  for (Step& step : graph.steps) step.op = catalogue != nullptr ? &catalogue->resolve(*step.op) : step.op;
+  graph.catalogue = tape.catalogue() != nullptr ? tape.catalogue() : options.catalogue;
+  for (Step& step : graph.steps) step.op = &graph.resolve(*step.op);
   plan::prune(graph);
   const std::string& backend = options.kernels.backend;
   const bool ours = backend.empty() || backend == "direct" || backend == "winograd" || backend == "cuda";
-  if (ours) plan::fuse(graph, options.fusions, catalogue);
+  if (ours) plan::fuse(graph, options.fusions);
   else graph.note("fuse", "nothing: kernel " + options.kernels.text() + " was asked for");
   plan::chunk(graph, options.chunk);
   plan::choose(graph, options.kernels, graph.on_device() ? nullptr : options.reorder, options.tuning.get());

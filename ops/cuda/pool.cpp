@@ -19,6 +19,13 @@ Kernel max_pool() {
   });
 }
 
+Kernel winners() {
+  return kernel([](const KernelCall& call) {
+    functions_of(call).pool.winners(queue_of(call), geometry_of(call), planes_of(call.input(0)), in(call, 0),
+                                    call.input(1).read<std::int32_t>(), in(call, 2), out(call, 0));
+  });
+}
+
 Kernel average_pool() {
   return kernel([](const KernelCall& call) {
     functions_of(call).pool.average_pool2d(queue_of(call), geometry_of(call), planes_of(call.input(0)), in(call, 0), out(call, 0));
@@ -35,6 +42,7 @@ Kernel average_pool_data() {
 
 void add_cuda_pool(Catalogue& catalogue) {
   catalogue.add_kernel("max_pool2d", max_pool());
+  catalogue.add_kernel("winners", winners());
   catalogue.add_kernel("average_pool2d", average_pool());
   catalogue.add_kernel("average_pool2d_data", average_pool_data());
 }

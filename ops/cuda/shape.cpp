@@ -1,4 +1,6 @@
 // Moving, filling and converting elements, on backends/cuda/copy.hpp.
+#include <fmt/format.h>
+
 #include <wengert/backends/cuda/copy.hpp>
 #include <wengert/backends/naive/copy.hpp>
 #include <wengert/ops/cuda/kernels.hpp>
@@ -90,6 +92,20 @@ Kernel fill() {
   });
 }
 
+Kernel cast() {
+  Kernel made = any_kernel([](const KernelCall& call) {
+    const View &x = call.input(0), &y = call.output(0);
+    functions_of(call).copy.cast(queue_of(call), x.dtype, y.dtype, x.elements(), x.data, y.data, nullptr);
+  });
+  made.refuse = [](const OpQuery& query) {
+    const DType from = query.dtype(0), to = query.attributes.as<CastAttributes>().dtype;
+    if (from == DType::f64 || to == DType::f64) return std::string("it has no f64 version");
+    const bool fits = to == DType::f32 || to == from || (from == DType::u8 && to == DType::i32);
+    return fits ? std::string() : fmt::format("nobody would be told of values that {} does not hold", name(to));
+  };
+  return made;
+}
+
 }  // namespace
 
 void add_cuda_shape(Catalogue& catalogue) {
@@ -100,6 +116,7 @@ void add_cuda_shape(Catalogue& catalogue) {
   catalogue.add_kernel("pad", pad());
   catalogue.add_kernel("concatenate", concatenate());
   catalogue.add_kernel("fill", fill());
+  catalogue.add_kernel("cast", cast());
 }
 
 }  // namespace wengert

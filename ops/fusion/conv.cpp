@@ -191,6 +191,9 @@ bool fuse_forward(Graph& graph, StepId s) {
   conv.geometry = graph.step(s).attributes.as<ConvAttributes>().geometry;
   std::vector<StepId> taken = {s};
   std::vector<ValueId> inputs = graph.step(s).inputs, results = {graph.step(s).outputs[0]};
+  const auto fused = [&](const FusedConv& fused_conv, std::string rule) {
+    return make_step(conv_forward_op(), fused_conv, inputs, graph.step(s), std::move(rule));
+  };
   const auto take = [&](StepId id) {
     taken.push_back(id);
     results = graph.step(id).outputs;
@@ -209,19 +212,24 @@ bool fuse_forward(Graph& graph, StepId s) {
   }
   if (const StepId pool = only_reader(graph, results[0]);
       is(graph, pool, "max_pool2d") && (!conv.relu || gated(graph, graph.step(pool).outputs[1]))) {
-    conv.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
-    take(pool);
+    FusedConv pooled = conv;
+    pooled.pool = graph.step(pool).attributes.as<PoolAttributes>().geometry;
+    if (fits(graph, fused(pooled, {}))) {
+      conv = pooled;
+      take(pool);
+    }
   } else if (const auto readers = graph.readers(results[0]);
              readers.size() > 1 && std::any_of(readers.begin(), readers.end(), [&](StepId id) { return continues(graph, id); })) {
     graph.note("fuse", "no further than " + graph.step(taken.back()).text() + ": " + std::to_string(readers.size()) + " steps read it");
   }
-  if (taken.size() == 1) return false;
+  if (taken.size() == 1 || !fits(graph, fused(conv, {}))) return false;
   std::vector<Spec> specs = graph.specs_of(results);
   const StepId last = taken.back();
   const std::string rule =
       std::string("conv2d") + (conv.bias ? " + bias" : "") + (conv.relu ? " + relu" : "") + (conv.pool ? " + max_pool2d" : "");
+  Step step = fused(conv, rule);
   for (const StepId id : taken) graph.remove(id);
-  const StepId made = graph.insert(last, make_step(conv_forward_op(), conv, std::move(inputs), graph.step(s), rule), specs);
+  const StepId made = graph.insert(last, std::move(step), specs);
   for (std::size_t o = 0; o < results.size(); ++o) graph.replace(results[o], graph.step(made).outputs[o]);
   return true;
 }
@@ -237,10 +245,11 @@ bool fuse_data_gate(Graph& graph, StepId s) {
   std::vector<ValueId> inputs = graph.step(data).inputs;
   inputs.push_back(gate);
   const ValueId result = graph.step(s).outputs[0];
+  Step step = make_step(conv_data_op(), conv, std::move(inputs), graph.step(data), "conv2d_data + gate");
+  if (!fits(graph, step)) return false;
   graph.remove(data);
   graph.remove(s);
-  const StepId made = graph.insert(s, make_step(conv_data_op(), conv, std::move(inputs), graph.step(data), "conv2d_data + gate"),
-                                   {graph.value(result).spec});
+  const StepId made = graph.insert(s, std::move(step), {graph.value(result).spec});
   graph.replace(result, graph.step(made).outputs[0]);
   return true;
 }
@@ -258,10 +267,11 @@ bool fuse_weight_bias(Graph& graph, StepId s) {
     if (graph.value(graph.step(s).inputs[0]).maker >= at) continue;
     const ValueId dw = graph.step(s).outputs[0], db = graph.step(reader).outputs[0];
     const std::vector<Spec> specs = graph.specs_of({dw, db});
-    const std::vector<ValueId> inputs = graph.step(s).inputs;
+    Step step = make_step(conv_weight_op(), conv, graph.step(s).inputs, graph.step(s), "conv2d_weight + bias");
+    if (!fits(graph, step)) return false;
     graph.remove(s);
     graph.remove(reader);
-    const StepId made = graph.insert(at, make_step(conv_weight_op(), conv, inputs, graph.step(s), "conv2d_weight + bias"), specs);
+    const StepId made = graph.insert(at, std::move(step), specs);
     graph.replace(dw, graph.step(made).outputs[0]);
     graph.replace(db, graph.step(made).outputs[1]);
     return true;

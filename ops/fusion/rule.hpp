@@ -43,4 +43,11 @@ inline Step make_step(const Op& op, Attributes attributes, std::vector<ValueId> 
   return step;
 }
 
+// Whether a kernel takes the step that a rule would put in place of others; where none does, notes why.
+inline bool fits(Graph& graph, const Step& step) {
+  const std::string refusal = plan::refusal(graph, step);
+  if (!refusal.empty()) graph.note("fuse", "no " + step.op->name + " at " + step.text() + ": " + refusal);
+  return refusal.empty();
+}
+
 }  // namespace wengert::fusion

@@ -6,6 +6,7 @@
 #include <wengert/backends/winners.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 #include <wengert/ops/fusion/rule.hpp>
+#include <wengert/ops/pool_options.hpp>
 
 namespace wengert {
 
@@ -13,15 +14,9 @@ using namespace fusion;
 
 namespace {
 
-struct WinnersAttributes {
-  Shape shape;  // of the plane's value (N,C,H,W); its N is of no account
-  std::string describe() const { return shape.text(); }
-};
-
 Shape dense_shape(const Attributes& attributes, Index n) {
-  Shape shape = attributes.as<WinnersAttributes>().shape;
-  shape[0] = n;
-  return shape;
+  const PoolGeometry& g = attributes.as<PoolAttributes>().geometry;
+  return {n, g.channels, g.height, g.width};
 }
 
 WinnersLayout layout_of(const Shape& pooled) { return {pooled[1], pooled[2] * pooled[3]}; }
@@ -57,6 +52,20 @@ class PreparedWinners final : public PreparedKernel {
   Shape pooled_;
 };
 
+// A position in the window of every output of one image, another one in each.
+std::vector<std::int32_t> some_positions(const PoolGeometry& g) {
+  std::vector<std::int32_t> positions;
+  for (Index plane = 0; plane < g.channels; ++plane) {
+    for (Index o = 0; o < g.out_height * g.out_width; ++o) {
+      const Index element = (plane + 5 * o) % (g.window_height * g.window_width);
+      const Index row = o / g.out_width * g.stride_height + element / g.window_width;
+      const Index column = o % g.out_width * g.stride_width + element % g.window_width;
+      positions.push_back(static_cast<std::int32_t>(row * g.width + column));
+    }
+  }
+  return positions;
+}
+
 const Op& winners_op() {
   static const Op op = [] {
     Op made =
@@ -79,13 +88,15 @@ const Op& winners_op() {
                     }),
                     std::move(direct)};
     made.samples = [] {
-      const auto sample = [](const Shape& pooled, const Shape& dense) {
-        return Sample{
-            WinnersAttributes{dense},
-            {sample_images(pooled), sample_images(pooled, SampleInput::Fill::classes, dense[2] * dense[3]), sample_images(pooled)}};
+      const auto sample = [](const Shape& dense, const Pool2dOptions& options) {
+        const PoolGeometry geometry = resolve(options, dense);
+        const Shape pooled{dense[0], dense[1], geometry.out_height, geometry.out_width};
+        SampleInput positions = sample_images(pooled);
+        positions.repeated = some_positions(geometry);
+        return Sample{PoolAttributes{geometry}, {sample_images(pooled), positions, sample_images(pooled)}};
       };
-      return std::vector<Sample>{sample({9, 3, 2, 3}, {9, 3, 4, 7}), sample({1, 1, 1, 1}, {1, 1, 2, 2}),
-                                 sample({0, 2, 2, 2}, {0, 2, 4, 4})};
+      return std::vector<Sample>{sample({9, 3, 4, 7}, {.window = 2}), sample({1, 1, 2, 2}, {.window = 2}),
+                                 sample({3, 2, 9, 8}, {.window = 3, .stride = 2}), sample({0, 2, 4, 4}, {.window = 2})};
     };
     return made;
   }();
@@ -130,10 +141,11 @@ bool fuse_winners(Graph& graph, StepId s) {
     const bool weight = (step.op->name == "conv2d_weight" || step.op->name == "conv2d_weight_bias") && step.inputs[1] == result;
     if (!data && !weight) return decline(step.text() + " reads it, which takes no list");
   }
+  const PoolAttributes pool = graph.maker(positions)->attributes.as<PoolAttributes>();
   const std::vector<Spec> specs = {graph.value(result).spec};
   graph.remove(inner);
   graph.remove(s);
-  Step step = make_step(winners_op(), WinnersAttributes{dense}, {cotangent, positions, open}, graph.step(s), "winners");
+  Step step = make_step(winners_op(), pool, {cotangent, positions, open}, graph.step(s), "winners");
   step.prefer = Layout::winners;
   const StepId made = graph.insert(s, std::move(step), specs);
   graph.replace(result, graph.step(made).outputs[0]);

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 
 #include "command.hpp"
@@ -61,6 +62,18 @@ std::string time_text(double seconds) {
   if (seconds >= 1e-3) return fmt::format("{:.3g} ms", seconds * 1e3);
   if (seconds >= 1e-6) return fmt::format("{:.3g} us", seconds * 1e6);
   return fmt::format("{:.3g} ns", seconds * 1e9);
+}
+
+std::vector<std::string> backends_on(const Op& op, Device device) {
+  std::vector<std::string> backends;
+  for (const Kernel& kernel : op.kernels) {
+    if (kernel.device == device.kind) backends.push_back(kernel.backend);
+  }
+  return backends;
+}
+
+void wait_for(Device device) {
+  if (device != Device{}) device_runtime(device)->queue().wait();
 }
 
 void want_kernel(const std::string& op, const std::vector<std::string>& backends, const std::string& kernel) {

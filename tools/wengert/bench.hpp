@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <wengert/engine/types.hpp>
+#include <wengert/engine/op.hpp>
 
 namespace CLI {
 class App;
@@ -27,6 +27,12 @@ double median(std::vector<double> values);
 
 // "12.3 ms", with the unit that fits.
 std::string time_text(double seconds);
+
+// The kernels that an op has on a device.
+std::vector<std::string> backends_on(const Op& op, Device device);
+
+// Until the device has done what it was given; at once on the host.
+void wait_for(Device device);
 
 // An error unless `kernel` is a backend that the op has (NAME or NAME,auto) or auto.
 void want_kernel(const std::string& op, const std::vector<std::string>& backends, const std::string& kernel);

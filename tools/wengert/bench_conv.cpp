@@ -33,6 +33,7 @@ struct ConvArguments {
   std::string padding = "valid", direction = "forward", dtype = "f32";
   Index groups = 1;
   int threads = 1, rounds = 0;
+  Device device = {};
   bool alone = false, planned = false, as_json = false;
 };
 
@@ -65,9 +66,10 @@ struct Convolution {
   ConvGeometry geometry;
   Index batch;
   std::string direction;
+  Device device;
   Var x, w, y;
 
-  Convolution(const ConvArguments& arguments) : batch(arguments.shape[0]), direction(arguments.direction) {
+  Convolution(const ConvArguments& arguments) : batch(arguments.shape[0]), direction(arguments.direction), device(arguments.device) {
     const std::vector<Index>& s = arguments.shape;
     if (batch < 1) fail(fmt::format("[bench conv] wanted a batch of at least 1, got {}", batch));
     if (arguments.groups < 1) fail(fmt::format("[bench conv] wanted at least 1 group, got {}", arguments.groups));
@@ -83,7 +85,7 @@ struct Convolution {
       fail(std::string("[bench conv] ") + error.what());
     }
     const SampleOptions values{1, arguments.dtype == "f64" ? DType::f64 : DType::f32, false};
-    const auto random = [&](Index input, const Shape& shape) { return sample_tensor("bench conv", 0, input, {shape}, values); };
+    const auto random = [&](Index input, const Shape& shape) { return sample_tensor("bench conv", 0, input, {shape}, values).to(device); };
     x = Var(random(0, image), true);
     w = Var(random(1, filter));
     y = Var(random(2, {batch, geometry.filters, geometry.out_height, geometry.out_width}), true);
@@ -119,6 +121,7 @@ void run_on(const Convolution& convolution, const std::string& kernel, const std
   const KernelScope kernel_scope(kernel);
   const ExecutorScope executor_scope(executor);
   convolution();
+  wait_for(convolution.device);
 }
 
 // Of the op's kernels those that take the convolution; why another does not is told.
@@ -138,10 +141,7 @@ std::vector<std::string> willing(const Convolution& convolution, const std::vect
 
 std::vector<Row> measure(const Convolution& convolution, const ConvArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
-  std::vector<std::string> backends;
-  for (const Kernel& kernel : catalogue.at(convolution.op()).kernels) {
-    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
-  }
+  const std::vector<std::string> backends = backends_on(catalogue.at(convolution.op()), arguments.device);
   const std::shared_ptr<Executor> serial = tbb_executor(1), parallel = tbb_executor(arguments.threads);
   const std::vector<std::string> wanted = arguments.kernels.empty() ? willing(convolution, backends, parallel) : arguments.kernels;
   std::vector<Row> rows;
@@ -166,10 +166,7 @@ std::vector<Row> measure(const Convolution& convolution, const ConvArguments& ar
 std::vector<Row> measure_planned(const Convolution& convolution, const ConvArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
   const Op& op = catalogue.at(convolution.op());
-  std::vector<std::string> backends;
-  for (const Kernel& kernel : op.kernels) {
-    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
-  }
+  const std::vector<std::string> backends = backends_on(op, {});
   const std::shared_ptr<Executor> executor = tbb_executor(arguments.threads);
   const NoRecording no_recording;
   const std::vector<Tensor> eager = {convolution().value()};
@@ -210,6 +207,7 @@ std::vector<Row> measure_planned(const Convolution& convolution, const ConvArgum
 
 void print_rows(const Convolution& convolution, const std::vector<Row>& rows, const ConvArguments& arguments) {
   const double flops = convolution.geometry.flops(convolution.batch), naive = arguments.alone ? 0 : rows.front().time.median;
+  const bool on_device = arguments.device != Device{};
   const auto share = [&](const Row& row) { return share_of_peak(flops, convolution.x.value().dtype(), row.time.median, row.threads); };
   if (arguments.as_json) {
     Json results = Json::array();
@@ -219,7 +217,7 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
                          {"ms", row.time.median * 1e3},
                          {"least_ms", row.time.least * 1e3},
                          {"gflops", flops / row.time.median * 1e-9},
-                         {"share_of_peak", share(row).part}});
+                         {"share_of_peak", on_device ? Json() : Json(share(row).part)}});
       if (arguments.planned) results.back()["tiles"] = row.tiles;
       if (!arguments.alone) results.back()["ratio_to_naive"] = naive / row.time.median;
     }
@@ -229,18 +227,20 @@ void print_rows(const Convolution& convolution, const std::vector<Row>& rows, co
         {"batch", convolution.batch},
         {"geometry", convolution.geometry.describe()},
         {"dtype", arguments.dtype},
+        {"device", text_of(arguments.device)},
         {"flops", flops},
         {"blas_core", blas::core_name()},
         {"results",
          results}}.dump(2));
     return;
   }
-  print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP, dense whatever the kernel; OpenBLAS for {}", convolution.op(), arguments.dtype,
-                         convolution.batch, convolution.geometry.describe(), flops * 1e-6, blas::core_name()));
+  print_line(fmt::format("{} {}, batch {}: {}; {:.4g} MFLOP, dense whatever the kernel; {}", convolution.op(), arguments.dtype,
+                         convolution.batch, convolution.geometry.describe(), flops * 1e-6,
+                         on_device ? text_of(arguments.device) : std::string("OpenBLAS for ") + blas::core_name()));
   Table table({"kernel", "threads", "median", "minimum", "GFLOP/s", "share", arguments.planned ? "" : "times naive"}, {1, 2, 3, 4, 5, 6});
   for (const Row& row : rows) {
-    table.add({row.kernel, fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
-               fmt::format("{:.2f}", flops / row.time.median * 1e-9), share(row).text(),
+    table.add({row.kernel, on_device ? "" : fmt::format("{}", row.threads), time_text(row.time.median), time_text(row.time.least),
+               fmt::format("{:.2f}", flops / row.time.median * 1e-9), on_device ? "" : share(row).text(),
                arguments.planned ? row.tiles
                : arguments.alone ? "-"
                                  : fmt::format("{:.2f}", naive / row.time.median)});
@@ -271,6 +271,7 @@ void add_bench_conv(CLI::App& bench, int& status) {
       ->check(whole_number(0, most_threads));
   sub->add_option("--direction", arguments->direction, "One of forward, data (gradient by x) and weight (gradient by w), default forward")
       ->check(CLI::IsMember({"forward", "data", "weight"}));
+  add_device(*sub, arguments->device);
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
       ->check(whole_number(1));
@@ -279,10 +280,13 @@ void add_bench_conv(CLI::App& bench, int& status) {
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(
       "FLOPs are those of a dense convolution; Winograd multiplies less than they say, so its share may pass 100%.\n"
+      "On a device a call ends when its result is there, and there is no naive kernel to compare with.\n"
       "Example: the second layer of the report's network\n  wengert bench conv --kernel im2col --shape 64,8,24,24,8,5,5 --threads 2");
   sub->callback([arguments, &status] {
+    const bool on_device = arguments->device != Device{};
+    if (on_device && arguments->planned) fail("[bench conv] wanted no --planned with --device: plans on a device run the same kernels");
     const Convolution convolution(*arguments);
-    if (arguments->planned) arguments->alone = true;
+    if (arguments->planned || on_device) arguments->alone = true;
     print_rows(convolution, arguments->planned ? measure_planned(convolution, *arguments) : measure(convolution, *arguments), *arguments);
     status = success;
   });

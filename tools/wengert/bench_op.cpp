@@ -29,6 +29,7 @@ struct OpArguments {
   std::string op, kernel, dtype = "f32";
   Index only_case = -1;
   int threads = 1, rounds = 0;
+  Device device = {};
   bool as_json = false;
 };
 
@@ -61,7 +62,7 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
   std::vector<Spec> specs;
   std::string text;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    inputs.emplace_back(tensors[i], sample.inputs[i].batched);
+    inputs.emplace_back(tensors[i].to(arguments.device), sample.inputs[i].batched);
     specs.push_back(tensors[i].spec());
     text += (i == 0 ? "" : " ") + tensors[i].shape().text();
   }
@@ -72,7 +73,8 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
   for (const std::string& kernel : kernels) {
     Row row{number, text, sample.attributes.describe(), kernel};
     try {
-      const OpQuery query{sample.attributes, specs};
+      OpQuery query{sample.attributes, specs};
+      query.device = arguments.device;
       choose_kernel(op, query, op.shapes(query), KernelChoice::parse(kernel));
       timed.push_back(rows.size());
       candidates.push_back([&, kernel] {
@@ -82,6 +84,7 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
         CallOptions options;
         options.tape = &tape;
         apply(op, sample.attributes, inputs, options);
+        wait_for(arguments.device);
       });
     } catch (const Error& error) {
       row.refusal = error.what();
@@ -91,17 +94,15 @@ void measure_case(const Op& op, const std::vector<Sample>& samples, Index number
   const std::vector<Timing> times = time_in_turn(candidates, arguments.rounds);
   for (std::size_t i = 0; i < timed.size(); ++i) {
     rows[timed[i]].time = times[i];
-    rows[timed[i]].share = share(op, {sample.attributes, specs}, times[i].median, executor->workers());
+    if (arguments.device == Device{}) rows[timed[i]].share = share(op, {sample.attributes, specs}, times[i].median, executor->workers());
   }
 }
 
 std::vector<Row> measure(const OpArguments& arguments) {
   const Catalogue catalogue = builtin_catalogue();
   const Op& op = catalogue.at(arguments.op);
-  std::vector<std::string> backends;
-  for (const Kernel& kernel : op.kernels) {
-    if (kernel.device == Device::Kind::cpu) backends.push_back(kernel.backend);
-  }
+  const std::vector<std::string> backends = backends_on(op, arguments.device);
+  if (backends.empty()) fail(fmt::format("[{}] has no kernel for {}", op.name, text_of(arguments.device)));
   if (!arguments.kernel.empty()) want_kernel(op.name, backends, arguments.kernel);
   const std::vector<std::string> kernels = arguments.kernel.empty() ? backends : std::vector<std::string>{arguments.kernel};
   const std::vector<Sample> samples = op.samples();
@@ -133,6 +134,7 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
     print_line(Json{
         {"op", arguments.op},
         {"dtype", arguments.dtype},
+        {"device", text_of(arguments.device)},
         {"threads", arguments.threads},
         {"blas_core", blas::core_name()},
         {"results",
@@ -140,8 +142,10 @@ void print_rows(const std::vector<Row>& rows, const OpArguments& arguments) {
     return;
   }
   const std::string threads = arguments.threads == 0 ? "all" : fmt::format("{}", arguments.threads);
-  print_line(fmt::format("{} {}, {} thread{}; OpenBLAS for {}", arguments.op, arguments.dtype, threads, arguments.threads == 1 ? "" : "s",
-                         blas::core_name()));
+  const std::string where = arguments.device != Device{} ? text_of(arguments.device)
+                                                         : fmt::format("{} thread{}; OpenBLAS for {}", threads,
+                                                                       arguments.threads == 1 ? "" : "s", blas::core_name());
+  print_line(fmt::format("{} {}, {}", arguments.op, arguments.dtype, where));
   Table table({"case", "kernel", "median", "minimum", "share", "inputs", "attributes"}, {0, 2, 3, 4});
   for (const Row& row : rows) {
     table.add({fmt::format("{}", row.number), row.kernel, row.refusal.empty() ? time_text(row.time.median) : "refused",
@@ -160,12 +164,14 @@ void add_bench_op(CLI::App& bench, int& status) {
   sub->add_option("--case", arguments->only_case, "One sample case alone, counted from 0")->check(whole_number(0));
   sub->add_option("--kernel", arguments->kernel, "One kernel alone, default all that the op has");
   sub->add_option("--threads", arguments->threads, "0 means all, default 1")->check(whole_number(0, most_threads));
+  add_device(*sub, arguments->device);
   sub->add_option("--dtype", arguments->dtype, "One of f32 and f64, default f32")->check(CLI::IsMember({"f32", "f64"}));
   sub->add_option("--rounds", arguments->rounds, "Timed turns of each kernel, default about a second's worth, at least 5")
       ->check(whole_number(1));
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(
       "The share is of the cores' multiply-adds where FLOPs are counted (dense), else of copying in the cache that all bytes fit in.\n"
+      "On a device a call ends when its result is there.\n"
       "Example:\n  wengert bench op max_pool2d --case 1");
   sub->callback([arguments, &status] {
     print_rows(measure(*arguments), *arguments);

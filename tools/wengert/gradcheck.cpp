@@ -129,11 +129,8 @@ std::string gradcheck_text(const std::vector<GradcheckResult>& results, const Gr
   if (as_json) {
     Json subjects = Json::array();
     for (const GradcheckResult& result : results) subjects.push_back(json_of(result));
-    const Json all = {{"verdict", name(verdict)},
-                      {"dtype", name(options.dtype)},
-                      {"seed", options.seed},
-                      {"order", options.order},
-                      {"results", subjects}};
+    const Json all = {{"verdict", name(verdict)}, {"dtype", name(options.dtype)}, {"device", text_of(options.device)},
+                      {"seed", options.seed},     {"order", options.order},       {"results", subjects}};
     return json_text(all);
   }
   std::vector<std::string> lines;
@@ -152,7 +149,7 @@ int gradcheck_status(const std::vector<GradcheckResult>& results) { return verdi
 void add_gradcheck(CLI::App& app, int& status) {
   struct Arguments {
     GradcheckRequest request;
-    std::string dtype = "f64";
+    std::string dtype;
     bool as_json = false;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -161,7 +158,8 @@ void add_gradcheck(CLI::App& app, int& status) {
   CLI::Option* subject = sub->add_option(
       "subject", request.subject, "A file, script or saved model; else an op; else an installed script; default the report's network");
   CLI::Option* all = sub->add_flag("--all", request.all, "Check every op")->excludes(subject);
-  sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64")->check(CLI::IsMember({"f64", "f32"}));
+  sub->add_option("--dtype", arguments->dtype, "One of f64 and f32, default f64; on a device f32")->check(CLI::IsMember({"f64", "f32"}));
+  add_device(*sub, request.options.device);
   sub->add_option("--seed", request.options.seed, "Of the values and directions, default 1")->check(seed_number());
   sub->add_option("--order", request.options.order, "2 checks the gradient of the gradient, default 1")->check(whole_number(1, 2));
   sub->add_option("--case", request.options.only_case, "One of the op's sample cases alone, counted from 0")
@@ -174,10 +172,13 @@ void add_gradcheck(CLI::App& app, int& status) {
   sub->add_flag("--json", arguments->as_json, "Print JSON");
   sub->footer(
       "Examples:\n  wengert gradcheck conv2d --case 4 --input 1\n  wengert gradcheck --all\n"
-      "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.");
+      "Exit status 1 where a gradient is wrong. Inconclusive: the function has a kink there, so differences cannot tell.\n"
+      "On a device the gradients are computed there, the differences on the host, in f64 wherever the function runs in it.");
   sub->callback([arguments, &status] {
     GradcheckOptions& options = arguments->request.options;
-    options.dtype = arguments->dtype == "f32" ? DType::f32 : DType::f64;
+    const bool on_device = options.device != Device{};
+    if (on_device && arguments->dtype == "f64") fail("[gradcheck] wanted --dtype f32 with --device, whose kernels have no f64");
+    options.dtype = arguments->dtype == "f32" || on_device ? DType::f32 : DType::f64;
     const std::vector<GradcheckResult> results = gradcheck(arguments->request, builtin_catalogue());
     print_line(gradcheck_text(results, options, arguments->as_json));
     status = gradcheck_status(results);

@@ -1,4 +1,4 @@
-// The tiled convolution with a max pool: in one launch forward, and its data gradient from behind the pool.
+// The tiled convolution with a max pool, in one launch.
 #pragma once
 
 #include <wengert/backends/cuda/kernels/conv_launch.hpp>
@@ -25,17 +25,9 @@ inline void conv_fused_pool(Queue& queue, const ConvGeometry& g, const PoolGeome
   launch_conv<2, 4>(queue, "conv_pool", pass, tiling, Planes{{x, count.x}, pass.vertical.in, pass.horizontal.in}, {w, count.w}, finish);
 }
 
-inline void conv_data_behind_pool(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const ConvCotangent& y,
-                                  const float* w, const float* gate, float* x) {
-  want(queue, refuse_conv_behind_pool(g, pool, images));
-  store_conv_data<4>(queue, "conv_data_behind_pool", g, images, planes_behind_pool(g, pool, images, y), w, gate, x);
-}
-
 inline void add_conv_pool(ConvFunctions& f) {
   f.fused.refuse_pool = refuse_conv_pool;
   f.fused.forward_pool = conv_fused_pool;
-  f.behind_pool.refuse = refuse_conv_behind_pool;
-  f.behind_pool.data = conv_data_behind_pool;
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

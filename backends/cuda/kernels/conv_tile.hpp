@@ -3,7 +3,6 @@
 // steps of one pixel a thread reads each input of a row once and slides over it.
 #pragma once
 
-#include <wengert/backends/cuda/kernels/planes.hpp>
 #include <wengert/backends/cuda/kernels/staging.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
@@ -29,11 +28,11 @@ WENGERT_DEVICE void load_run(const Shared<float>& from, int i, float (&to)[count
 }
 
 // kernel_width 0: any filter, step and distance between taps.
-template <int thread_filters, int thread_rows, int kernel_width, class Source, class Finish>
+template <int thread_filters, int thread_rows, int kernel_width, class Finish>
 struct ConvTile {
   ConvPass pass;
   ConvTiling tiling;
-  Source in;
+  Planes in;
   Global<const float> w;
   Finish finish;
 

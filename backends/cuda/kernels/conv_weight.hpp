@@ -13,8 +13,8 @@
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
-// kernel_width 0: any filter, step and distance between taps; a thread has four columns. Else a row of taps, over which it slides. Source: of y.
-template <int thread_filters, int kernel_width, class Source>
+// kernel_width 0: any filter, step and distance between taps; a thread has four columns. Else a row of taps, over which it slides.
+template <int thread_filters, int kernel_width>
 struct ConvWeightTile {
   static constexpr int thread_taps = kernel_width == 0 ? 4 : kernel_width;
   using Sums = float[thread_filters][thread_taps];
@@ -22,7 +22,7 @@ struct ConvWeightTile {
   ConvSizes s;
   ConvWeightTiling tiling;
   Planes x;
-  Source y;
+  Planes y;
   Global<float> parts;  // a chunk's: w, then the sums of y
   bool with_sums;
 
@@ -214,9 +214,9 @@ inline Index conv_weight_bytes(const ConvGeometry& g, Index images) {
   return tiling.workspace_floats(ConvElements(g, images), g) * size_of(DType::f32);
 }
 
-template <class Source>
-void launch_conv_weight(Queue& queue, const char* kernel, const ConvGeometry& g, Index images, const float* x, const Source& y, float* w,
-                        float* sums, void* workspace) {
+inline void conv_weight_bias(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* y, float* w, float* sums,
+                             void* workspace) {
+  want(queue, refuse_conv_sizes(g, images));
   const ConvElements count(g, images);
   if (images == 0) {
     queue.fill(w, 0, count.w * size_of(DType::f32));
@@ -227,12 +227,12 @@ void launch_conv_weight(Queue& queue, const char* kernel, const ConvGeometry& g,
   const ConvWeightTiling tiling = tile_conv_weight(g, images, refusal);
   want(queue, refusal);
   const ConvSizes s = conv_sizes(g, images);
-  const Planes planes{{x, count.x}, s.height, s.width};
+  const Planes inputs{{x, count.x}, s.height, s.width}, cotangents{{y, count.y}, s.out_height, s.out_width};
   auto* const parts = static_cast<float*>(workspace);
   const Index part = count.w + g.filters;
   const auto run = [&](auto filters, auto width) {
-    launch(queue, kernel, tiling.grid(s.groups),
-           ConvWeightTile<filters(), width(), Source>{s, tiling, planes, y, {parts, tiling.chunks * part}, sums != nullptr});
+    launch(queue, "conv_tiled_weight", tiling.grid(s.groups),
+           ConvWeightTile<filters(), width()>{s, tiling, inputs, cotangents, {parts, tiling.chunks * part}, sums != nullptr});
   };
   const auto run_width = [&](auto filters) {
     if (tiling.kernel_width == 5) run(filters, std::integral_constant<int, 5>());
@@ -245,29 +245,14 @@ void launch_conv_weight(Queue& queue, const char* kernel, const ConvGeometry& g,
   sum_parts(queue, tiling.chunks, part, parts, count.w, w, g.filters, sums, false);
 }
 
-inline void conv_weight_bias(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* y, float* w, float* sums,
-                             void* workspace) {
-  want(queue, refuse_conv_sizes(g, images));
-  const ConvSizes s = conv_sizes(g, images);
-  const Planes planes{{y, ConvElements(g, images).y}, s.out_height, s.out_width};
-  launch_conv_weight(queue, "conv_tiled_weight", g, images, x, planes, w, sums, workspace);
-}
-
 inline void conv_tiled_weight(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* y, float* w,
                               void* workspace) {
   conv_weight_bias(queue, g, images, x, y, w, nullptr, workspace);
 }
 
-inline void conv_weight_behind_pool(Queue& queue, const ConvGeometry& g, const PoolGeometry& pool, Index images, const float* x,
-                                    const ConvCotangent& y, float* w, float* sums, void* workspace) {
-  want(queue, refuse_conv_behind_pool(g, pool, images));
-  launch_conv_weight(queue, "conv_weight_behind_pool", g, images, x, planes_behind_pool(g, pool, images, y), w, sums, workspace);
-}
-
 inline void add_conv_weight(ConvFunctions& f) {
   f.tiled.weight = {refuse_conv_tiled_weight, conv_weight_bytes, conv_tiled_weight};
   f.fused.weight_bias = conv_weight_bias;
-  f.behind_pool.weight = conv_weight_behind_pool;
 }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

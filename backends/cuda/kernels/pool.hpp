@@ -88,10 +88,11 @@ struct MaxPool {
   }
 };
 
-struct MaxPoolData {
+struct Winners {
   PoolPlanes p;
   Global<const float> y;
   Global<const std::int32_t> positions;
+  Global<const float> gate;
   Global<float> x;
   Index count = 0;
 
@@ -104,7 +105,7 @@ struct MaxPoolData {
       for (int r = h.first; r < h.last; ++r) {
         for (int c = w.first; c < w.last; ++c) {
           const Index o = (at.plane * p.rows.out + r) * p.columns.out + c;
-          if (positions.load(o) == here) sum += y.load(o);
+          if (positions.load(o) == here && !(gate.load(o) <= 0.0f)) sum += y.load(o);
         }
       }
       x.store(i, sum);
@@ -185,10 +186,10 @@ inline void max_pool2d(Queue& queue, const PoolGeometry& geometry, Index planes,
   if (out > 0) launch(queue, "max_pool2d", grid_for(out), MaxPool{p, {x, in}, {y, out}, {positions, out}, out});
 }
 
-inline void max_pool2d_data(Queue& queue, const PoolGeometry& geometry, Index planes, const float* y, const std::int32_t* positions,
-                            float* x) {
+inline void winners(Queue& queue, const PoolGeometry& geometry, Index planes, const float* y, const std::int32_t* positions,
+                    const float* gate, float* x) {
   const auto [p, in, out] = pool_sizes(queue, geometry, planes);
-  if (in > 0) launch(queue, "max_pool2d_data", grid_for(in), MaxPoolData{p, {y, out}, {positions, out}, {x, in}, in});
+  if (in > 0) launch(queue, "winners", grid_for(in), Winners{p, {y, out}, {positions, out}, {gate, out}, {x, in}, in});
 }
 
 inline void average_pool2d(Queue& queue, const PoolGeometry& geometry, Index planes, const float* x, float* y) {
@@ -201,6 +202,6 @@ inline void average_pool2d_data(Queue& queue, const PoolGeometry& geometry, Inde
   if (in > 0) launch(queue, "average_pool2d_data", grid_for(in), AveragePoolData{p, {y, out}, {x, in}, in});
 }
 
-inline PoolFunctions pool_functions() { return {max_pool2d, max_pool2d_data, average_pool2d, average_pool2d_data}; }
+inline PoolFunctions pool_functions() { return {max_pool2d, winners, average_pool2d, average_pool2d_data}; }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

@@ -1,9 +1,18 @@
-// Copying windows of planes to shared memory, zero where they lie over the padding.
+// Planes that convolutions read, and copying windows of them to shared memory, zero where they lie over the padding.
 #pragma once
 
 #include <wengert/backends/cuda/kernels/counting.hpp>
+#include <wengert/backends/cuda/thread.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
+
+// Numbered through: all images, all channels.
+struct Planes {
+  Global<const float> data;
+  int height, width;
+
+  WENGERT_DEVICE float load(int plane, int row, int column) const { return data.load((plane * height + row) * width + column); }
+};
 
 // The window that starts at (top, left), which may be negative, of channels first_plane + i, i < channels, and of those of further images,
 // image_planes on. Beyond channels and images zeros are stored, too.
@@ -13,9 +22,7 @@ struct Window {
   int top, left;
 };
 
-// Source: Planes or what looks like them (planes.hpp).
-template <class Source>
-WENGERT_DEVICE void stage(const Thread& thread, const Shared<float>& to, const Staging& s, const Source& from, const Window& window) {
+WENGERT_DEVICE void stage(const Thread& thread, const Shared<float>& to, const Staging& s, const Planes& from, const Window& window) {
   constexpr int at_once = 4;  // loads in flight
   const int lane = thread.index() % s.lanes, first = thread.index() / s.lanes;
   if (first >= s.rows_at_once) return;
