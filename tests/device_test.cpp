@@ -1,6 +1,7 @@
 // Values, plans and trainings on a device: the one that tests/main.cpp has opened, emulated on the host or a real one.
 #include <doctest/doctest.h>
 
+#include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
@@ -19,7 +20,7 @@ using namespace wengert::test;
 
 namespace {
 
-constexpr Device cuda{Device::Kind::cuda, 0};
+constexpr Device on_cuda{Device::Kind::cuda, 0};
 
 bool close(const Tensor& got, const Tensor& wanted, double bound) {
   const auto what = differ(got.to({}), wanted.to({}), bound);
@@ -33,11 +34,11 @@ Dataset small_set(Index count) { return mnist::train().slice(0, count); }
 
 TEST_CASE("a tensor goes to a device and comes back; nobody reads it there") {
   const Tensor here{1.0f, 2.0f, 3.0f};
-  const Tensor there = here.to(cuda);
-  CHECK(there.device() == cuda);
+  const Tensor there = here.to(on_cuda);
+  CHECK(there.device() == on_cuda);
   CHECK(here.device() == Device{});
   CHECK(same_bits(there.to({}), here));
-  CHECK(there.reshape({3, 1}).device() == cuda);
+  CHECK(there.reshape({3, 1}).device() == on_cuda);
   CHECK(contains(there.text(), "on cuda:0"));
   CHECK(contains(message_of<Error>([&] { there.item(); }), "one element"));
   CHECK(contains(message_of<Error>([&] { there.values<float>(); }), "lives on cuda:0"));
@@ -47,7 +48,7 @@ TEST_CASE("a tensor goes to a device and comes back; nobody reads it there") {
 
 TEST_CASE("an op on values of two devices names them") {
   Tape tape;
-  const Var x = tape.variable(Tensor{1.0f, 2.0f}.to(cuda), "x"), y = tape.variable(Tensor{1.0f, 2.0f}, "y");
+  const Var x = tape.variable(Tensor{1.0f, 2.0f}.to(on_cuda), "x"), y = tape.variable(Tensor{1.0f, 2.0f}, "y");
   const std::string message = message_of<Error>([&] { x + y; });
   CHECK(contains(message, "'x' on cuda:0 and 'y' on cpu"));
   CHECK(contains(message, "Tensor::to()"));
@@ -63,13 +64,13 @@ TEST_CASE("gradients on a device are the host's") {
     auto [ddx] = gradients<1>(sum(dx * dx), {x});
     return std::vector<Tensor>{dx.value().to({}), dw.value().to({}), ddx.value().to({})};
   };
-  const std::vector<Tensor> wanted = gradient({}), got = gradient(cuda);
+  const std::vector<Tensor> wanted = gradient({}), got = gradient(on_cuda);
   for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(close(got[i], wanted[i], 1e-5));
 }
 
 TEST_CASE("an op without a kernel for the device says so") {
   Tape tape;
-  const Var x = tape.variable(Tensor{1.0, 2.0}.to(cuda), "x");  // f64
+  const Var x = tape.variable(Tensor{1.0, 2.0}.to(on_cuda), "x");  // f64
   CHECK(contains(message_of<Error>([&] { relu(x); }), "it has no f64 version"));
 }
 
@@ -87,7 +88,8 @@ TEST_CASE("three planned steps of the report's network are those of the host") {
     return all;
   };
   std::vector<Tensor> on_host, on_device, eagerly;
-  const std::vector<double> wanted = losses({}, false, on_host), got = losses(cuda, false, on_device), eager = losses(cuda, true, eagerly);
+  const std::vector<double> wanted = losses({}, false, on_host), got = losses(on_cuda, false, on_device),
+                            eager = losses(on_cuda, true, eagerly);
   for (std::size_t step = 0; step < wanted.size(); ++step) {
     CHECK(got[step] == doctest::Approx(wanted[step]).epsilon(1e-4));
     CHECK(eager[step] == doctest::Approx(wanted[step]).epsilon(1e-4));
@@ -108,7 +110,7 @@ SmallGraph two_convolutions(const Pool2dOptions& pool, const Conv2dOptions& seco
 
 TEST_CASE("a plan on a device fuses what its kernels take, and leaves the rest as it was") {
   PlanOptions on_device = plan_options();
-  on_device.device = cuda;
+  on_device.device = on_cuda;
   const auto differ_on_device = [&](const SmallGraph& graph) {
     Plan plan = graph.plan(on_device);
     return differ(outputs_of(plan), graph.eager(), plan_bound(DType::f32));
@@ -128,6 +130,57 @@ TEST_CASE("a plan on a device fuses what its kernels take, and leaves the rest a
   const SmallGraph far = two_convolutions({.window = 1}, {.stride = 5});
   CHECK(differ_on_device(far) == std::nullopt);
   CHECK(noted(far.plan(on_device).graph(), "fuse", "wanted a stride of at most 16 pixels"));
+}
+
+TEST_CASE("the losses of the first 50 steps are those of the host, to 1e-4") {
+  const Dataset set = small_set(200);
+  const auto losses_on = [&](Device device) {
+    TrainerOptions options;
+    options.batch = 4, options.device = device;
+    Trainer trainer(MnistCnn{}, Adam::report(), options);
+    std::vector<double> losses;
+    FitCallbacks callbacks;
+    callbacks.batch = [&](const BatchReport& report) {
+      losses.push_back(report.loss);
+      return true;
+    };
+    trainer.fit(set, {.epochs = 1}, callbacks);
+    return losses;
+  };
+  const std::vector<double> wanted = losses_on({}), got = losses_on(on_cuda);
+  REQUIRE(wanted.size() == 50);
+  REQUIRE(got.size() == 50);
+  for (std::size_t step = 0; step < wanted.size(); ++step) {
+    CAPTURE(step);
+    CHECK(std::abs(got[step] - wanted[step]) < 1e-4);
+  }
+}
+
+TEST_CASE("steps that nobody looks at allocate nothing, fetch nothing and wait for no result") {
+  const auto counts = [] { return cuda::emulator_counts(*device_runtime(on_cuda)); };
+  if (contains(message_of([&] { counts(); }), "emulated")) {
+    MESSAGE("not counted: this device is a real one");
+    return;
+  }
+  TrainerOptions options;
+  options.batch = 2, options.device = on_cuda;
+  Trainer trainer(MnistCnn{}, Adam::report(), options);
+  const Dataset set = small_set(100);
+  const auto train = [&](Index steps) {
+    FitOptions fit;
+    fit.steps = steps;
+    trainer.fit(set, fit);
+    return counts();
+  };
+  const cuda::EmulatorCounts start = train(6), few = train(3), many = train(9);
+  const auto more = [&](Index cuda::EmulatorCounts::*count) { return many.*count - few.*count - (few.*count - start.*count); };
+  CHECK(more(&cuda::EmulatorCounts::replays) == 6);
+  CHECK(more(&cuda::EmulatorCounts::allocations) == 0);
+  CHECK(more(&cuda::EmulatorCounts::pinned_allocations) == 0);
+  CHECK(more(&cuda::EmulatorCounts::downloads) == 0);
+  CHECK(more(&cuda::EmulatorCounts::copies) == 0);
+  CHECK(more(&cuda::EmulatorCounts::uploads) == 6);  // which images, and the rate
+  CHECK(more(&cuda::EmulatorCounts::waits) <= 6);    // for the pinned memory of four steps before
 }
 
 TEST_CASE("a training that reads its batches from the set on the device: short last batches, reports, evaluation, saved and resumed") {
@@ -150,7 +203,7 @@ TEST_CASE("a training that reads its batches from the set on the device: short l
     return history.epochs;
   };
   std::vector<double> wanted, got, few;
-  const auto host = trained({}, 1, 0, wanted), device = trained(cuda, 1, 0, got), seldom = trained(cuda, 2, 0, few);
+  const auto host = trained({}, 1, 0, wanted), device = trained(on_cuda, 1, 0, got), seldom = trained(on_cuda, 2, 0, few);
   REQUIRE(got.size() == 6);
   CHECK(few.size() == 4);
   for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(1e-3));
@@ -162,9 +215,9 @@ TEST_CASE("a training that reads its batches from the set on the device: short l
   // Stopped after four steps and resumed it ends with the same bits.
   const std::string whole = slurp(folder / "model.safetensors");
   std::vector<double> first;
-  trained(cuda, 2, 4, first);
+  trained(on_cuda, 2, 4, first);
   TrainerOptions options;
-  options.batch = 8, options.device = cuda;
+  options.batch = 8, options.device = on_cuda;
   Trainer again(MnistCnn{}, Adam::report(), options);
   again.resume(folder / "model.safetensors");
   FitOptions fit;
@@ -182,7 +235,7 @@ TEST_CASE("a training that reads its batches from the set on the device: short l
 TEST_CASE("a value that is not finite stops a training on a device before parameters change, and is named") {
   Dataset set = small_set(24);
   TrainerOptions options;
-  options.batch = 8, options.device = cuda;
+  options.batch = 8, options.device = on_cuda;
   Trainer trainer(MnistCnn{}, Adam::report(), options);
   FitOptions fit;
   fit.epochs = 1, fit.steps = 1;
@@ -203,7 +256,7 @@ TEST_CASE("a value that is not finite stops a training on a device before parame
 TEST_CASE("a value that is not finite stops the short last batch too, though its plan is another one") {
   Dataset set = small_set(18);
   TrainerOptions options;
-  options.batch = 8, options.device = cuda;
+  options.batch = 8, options.device = on_cuda;
   const std::vector<Index> order = epoch_order(set.size(), options.seed, 0);
   const Index pixels = set.image().elements();
   auto* const images = set.images.mutable_view().write<std::uint8_t>();
@@ -223,7 +276,7 @@ TEST_CASE("a value that is not finite stops the short last batch too, though its
 
 TEST_CASE("a plan wants its parameters on its device") {
   TrainerOptions options;
-  options.device = cuda, options.batch = 4;
+  options.device = on_cuda, options.batch = 4;
   Trainer trainer(MnistCnn{}, Adam::report(), options);
   trainer.model().parameter("conv1.weight").to({});
   const Dataset set = small_set(4);
@@ -244,6 +297,6 @@ TEST_CASE("every script's network trains on a device as on the host") {
       for (int step = 0; step < 2; ++step) loss = trainer.step(batch.images, batch.labels);
       return loss;
     };
-    CHECK(loss_of(cuda) == doctest::Approx(loss_of({})).epsilon(1e-3));
+    CHECK(loss_of(on_cuda) == doctest::Approx(loss_of({})).epsilon(1e-3));
   }
 }
