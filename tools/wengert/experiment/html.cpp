@@ -75,7 +75,8 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e6e9ed; }
 td, th { white-space: nowrap; }
-td:first-child, th:first-child { position: sticky; left: 0; background: #fff; }
+td:first-child, th:first-child { position: sticky; left: 0; }
+td:first-child { background: #fff; }
 th { border-bottom: 2px solid #aeb8c2; vertical-align: bottom; background: #f6f8fa; }
 .number { text-align: right; }
 tbody tr:hover { background: #f6f9fc; }

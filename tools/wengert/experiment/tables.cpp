@@ -69,7 +69,8 @@ Table sweep_table(const Results& results, const std::string& experiment, const s
   const bool any_failed = std::any_of(points.begin(), points.end(), [](const SweepPoint& p) { return p.failed > 0; });
   if (any_failed) {
     table.headings.push_back("failed");
-    table.notes.push_back("Failed: seeds whose loss became infinite, or that ended no better than guessing; the others are of the rest.");
+    table.notes.push_back(
+        "Failed: seeds whose loss became infinite, or that ended no better than guessing; the other columns are of the rest.");
   }
   for (const SweepPoint& point : points) {
     table.rows.push_back({plain(point.value), percent(point.accuracy.mean), percent(point.accuracy.deviation),
