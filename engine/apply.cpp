@@ -161,7 +161,10 @@ std::vector<Var> apply(const Op& named_op, Attributes attributes, std::span<cons
     declare(call, inputs);
     if (!recording || tape->mode == Tape::Mode::eager) compute(call, inputs, options.choice);
   } catch (const Error& error) {
-    if (error.what()[0] == '[') throw;  // it names its place already
+    const std::string_view said = error.what();
+    const bool of_device = !inputs.empty() && inputs[0].device() != Device{} && said.starts_with('[' + text_of(inputs[0].device()) + ']');
+    if (dynamic_cast<const OutOfDeviceMemory*>(&error) != nullptr) throw OutOfDeviceMemory(caption_of(op, options) + " " + error.what());
+    if (said.starts_with('[') && !of_device) throw;  // it names its place already
     const std::vector<std::string> names = input_names(inputs);
     const OpQuery query{attributes, call.specs, names};
     std::string got;

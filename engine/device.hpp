@@ -30,20 +30,21 @@ struct Watched {
   std::int32_t step = 0;
 };
 
-// Work for a device, done in the order in which it is given, beside that of other queues (a CUDA stream). All but wait() and download() return
-// at once. Every call throws Error with the device's own message where something failed, perhaps only later. For one thread at a time.
+// Work for a device, done in the order in which it is given, beside that of other queues (a CUDA stream). All but wait(), download() and upload()
+// return at once. Every call throws Error with the device's own message where something failed, perhaps only later. For one thread at a time.
 class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
 
   virtual void copy(void* to, const void* from, Index bytes) = 0;  // on the device
   virtual void fill(void* to, std::uint8_t value, Index bytes) = 0;
-  // From the host. Pinned memory must stay as it is until the copy is done; other memory may be reused on return.
+  // From the host. Pinned memory must stay as it is until the copy is done; other memory may be reused on return, for which it may wait.
   virtual void upload(void* to, const void* from, Index bytes) = 0;
   virtual void upload_pinned(void* to, const void* from, Index bytes) = 0;
   virtual void download(void* to, const void* from, Index bytes) = 0;  // to the host; waits
 
-  virtual void wait() = 0;  // until all is done
+  virtual void wait() = 0;                // until all is done
+  virtual std::int64_t work() const = 0;  // a number that grows with all that it is given, waits for events included
   virtual std::unique_ptr<DeviceEvent> record() = 0;
   virtual void wait_for(const DeviceEvent& event) = 0;  // what is given later is done after it; the host goes on
 
@@ -54,6 +55,8 @@ class DeviceQueue {
 
   // *flag = the least step of a value that is not finite or whose square is not, if it is less than *flag.
   virtual void watch(const std::vector<Watched>& values, std::int32_t* flag) = 0;
+  // copy(), unless stop_flag says that nothing is to change.
+  virtual void copy_unless_stopped(void* to, const void* from, Index bytes) = 0;
   // Such a flag, or null: updates of parameters do nothing where it is not none_bad.
   const std::int32_t* stop_flag = nullptr;
   static constexpr std::int32_t none_bad = 0x7fffffff;
@@ -75,6 +78,7 @@ class DeviceRuntime {
   virtual std::string describe() const = 0;  // "NVIDIA H100 80GB, compute capability 9.0, 79 GiB"
   // At least 256-byte aligned. Throws OutOfDeviceMemory, with what was asked, what is free and what there is.
   virtual void* allocate(Index bytes) = 0;
+  virtual Index free_bytes() const = 0;             // about; others may take them
   virtual void release(void* memory) noexcept = 0;  // given to somebody else only behind all work that queues have by now
   virtual void* allocate_pinned(Index bytes) = 0;   // of the host, for upload_pinned()
   virtual void release_pinned(void* memory) noexcept = 0;

@@ -137,19 +137,46 @@ struct Trainer::State {
 
   // The training set on the device, where it has room; else null, and batches are gathered on the host.
   std::shared_ptr<const ResidentSet> set = {};
-  std::string set_data = {};        // its fingerprint
-  Totals given = {};                // of the steps since the last report, as far as they are known
-  TrainingStep* running = nullptr;  // of the resident plans the one that has made steps which `given` does not count
+  std::string set_data = {};                          // its fingerprint
+  Totals given = {};                                  // of the steps since the last report, as far as they are known
+  TrainingStep* running = nullptr;                    // the plan that has made steps which `given` does not count
+  std::function<void(const std::string&)> note = {};  // of the running call
+
+  // Whether steps are given to a device, which counts what they find, and nobody waits for them before a report.
+  bool deferred() const { return options.device != Device{} && !options.eager && !options.trace; }
 
   void bring(const Dataset& all, const std::string& fingerprint) {
-    if (options.device == Device{} || options.eager || options.trace || set_data == fingerprint) return;
-    resident_plans.clear();
-    running = nullptr;
-    set = nullptr;
+    if (!deferred() || set_data == fingerprint) return;
+    leave_set();
     set_data = fingerprint;
     try {
       set = std::make_shared<const ResidentSet>(ResidentSet{all.images.to(options.device), all.labels.to(options.device)});
-    } catch (const OutOfDeviceMemory&) {
+    } catch (const OutOfDeviceMemory& error) {
+      tell_of(error);
+    }
+  }
+
+  void leave_set() {
+    resident_plans.clear();
+    running = nullptr;
+    set = nullptr;
+  }
+
+  void tell_of(const OutOfDeviceMemory& error) const {
+    if (note)
+      note(fmt::format("the training set has no room on {}, so each batch comes from the host: {}", text_of(options.device), error.what()));
+  }
+
+  // The plan of a deferred step. Where set and network do not fit together, the set goes.
+  TrainingStep& deferred_plan(Index count) {
+    try {
+      return plan_for(count, set.get());
+    } catch (const OutOfDeviceMemory& error) {
+      if (!set) throw;
+      read_running();
+      leave_set();
+      tell_of(error);
+      return plan_for(count);
     }
   }
 
@@ -181,7 +208,7 @@ struct Trainer::State {
 
   // One step on the images at `count` positions, reported by collect().
   void advance(const Dataset& all, const Index* positions, Index count) {
-    if (!set) {
+    if (!deferred()) {
       const TrainingStep::Result result =
           train(count, [&](float* images, std::int32_t* labels) { all.gather(positions, count, images, labels); });
       given.loss += result.loss * static_cast<double>(count);
@@ -189,11 +216,15 @@ struct Trainer::State {
       ++given.steps;
       return;
     }
-    TrainingStep& plan = plan_for(count, set.get());
+    TrainingStep& plan = deferred_plan(count);
     if (running != &plan) read_running();  // a value that is not finite there does not stop this plan
     running = &plan;
-    std::transform(positions, positions + count, plan.positions().write<std::int32_t>(),
-                   [](Index p) { return static_cast<std::int32_t>(p); });
+    if (set) {
+      std::transform(positions, positions + count, plan.positions().write<std::int32_t>(),
+                     [](Index p) { return static_cast<std::int32_t>(p); });
+    } else {
+      all.gather(positions, count, plan.images().write<float>(), plan.labels().write<std::int32_t>());
+    }
     plan.start(step + 1, rate());
     ++step;
   }
@@ -349,6 +380,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
   s.data = data;
   s.data_source = all.source;
   s.fit = options;
+  s.note = callbacks.note;
   s.bring(all, data);
   const Index batch = s.options.batch, batches = (images + batch - 1) / batch;
   s.steps_per_epoch = batches;
@@ -361,7 +393,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
     const std::vector<Index> order = epoch_order(images, s.options.seed, epoch);
     const auto start = Clock::now();
     const Index seen_before = s.sums.seen;
-    const Index every = s.set && !callbacks.batch ? batches : std::max<Index>(1, callbacks.every);
+    const Index every = s.deferred() && !callbacks.batch ? batches : std::max<Index>(1, callbacks.every);
     Index reported = first;  // batches of this epoch that reports were about
     for (Index b = first; b < batches && !history.stopped; ++b) {
       const double rate = s.rate();
@@ -376,7 +408,7 @@ History Trainer::fit(const Dataset& all, const FitOptions& options, const FitCal
       } catch (const Error& error) {
         Index bad = b;
         std::string reason = error.what();
-        if (dynamic_cast<const NotFinite*>(&error) != nullptr && s.set) {  // the device went on, changing nothing
+        if (dynamic_cast<const NotFinite*>(&error) != nullptr && s.deferred()) {  // the device went on, changing nothing
           bad = reported + std::exchange(s.given, {}).steps;
           s.step = epoch * batches + bad;
           reason = s.reason_by_op(all, order.data() + bad * batch, std::min(batch, images - bad * batch), reason);

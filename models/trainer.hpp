@@ -41,6 +41,7 @@ struct FitCallbacks {
   // How many batches one report is about. On a device each report waits for what has been given to it, which takes longer than a step.
   Index every = 1;
   std::function<bool(const EpochReport&)> epoch = {};
+  std::function<void(const std::string&)> note = {};  // what is good to know: a set that does not fit on the device
 };
 
 // What fit() trains on: the first images of the set, so many. Throws Error where it has not as many, or validation leaves none.

@@ -32,7 +32,7 @@ TrainingStep::TrainingStep(const Model& model, Update& update, Index batch, std:
   const Var losses = softmax_cross_entropy(logits, labels_);
   const Var loss = affine(sum(losses), 1.0 / static_cast<double>(batch)).named("loss");
   scalars_ = update.declare(tape, loss, model.parameters());
-  if (set != nullptr) {
+  if (options.device != Device{}) {
     totals_.emplace("totals", Shape{3}, Initial::constant(0.0), Parameter::Role::state);
     totals_->to(options.device);
     assign(*totals_, training_totals(tape.parameter(*totals_), losses, logits, labels_));
@@ -42,7 +42,10 @@ TrainingStep::TrainingStep(const Model& model, Update& update, Index batch, std:
 
 TrainingStep::Result TrainingStep::run(Index t, double rate) {
   start(t, rate);
-  return {plan_->item(0), count_right(plan_->output(1), labels())};
+  if (!totals_) return {plan_->item(0), count_right(plan_->output(1), labels())};
+  Totals one;
+  read(one);
+  return {one.loss / static_cast<double>(labels().shape[0]), one.right};
 }
 
 void TrainingStep::start(Index t, double rate) {

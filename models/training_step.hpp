@@ -14,7 +14,7 @@ struct ResidentSet {
   Tensor images, labels;
 };
 
-// What steps on a resident set have added up on the device since somebody looked.
+// What steps on a device have added up there since somebody looked.
 struct Totals {
   double loss = 0;  // sum over the images
   Index right = 0, steps = 0;
@@ -37,7 +37,7 @@ class TrainingStep {
   // Step t counts from 1. Throws NotFinite where a value is so; parameters are then as before.
   Result run(Index t, double rate);
 
-  // A step on a resident set: given to the device, and not waited for.
+  // A step on a device: given to it, and not waited for.
   void start(Index t, double rate);
   // Adds to `totals`, which many steps may share. Waits, and begins them anew. Throws NotFinite where a value of a step was so: that step and
   // all after it have changed nothing, and totals are those of the steps before.

@@ -196,6 +196,12 @@ with tempfile.TemporaryDirectory() as name:
     done = wengert("predict", broken, folder / "blank.png", status=2)
     check("blank.png'] [resize_area] wanted sides of 1 to 4096" in done.stderr, f"a picture that cannot be scaled: {done.stderr}")
 
+    # A device that no machine has: one line, whether there is a driver or not; everything else runs.
+    refused("train", "--device", "cuda:99", "--out", rest, says="[cuda:99] ")
+    refused("bench", "step", "--device", "cuda:99", says="[cuda:99] ")
+    refused("gradcheck", "relu", "--device", "cuda:99", says="[cuda:99] ")
+    refused("evaluate", model, "--device", "tpu", says="tpu")
+
     refused("tarin", says="train")
     refused("train", "--kernel", "im2cal", "--out", rest, says="did you mean 'im2col'")
     refused("train", "--data", folder / "nothing", "--out", rest, says="nothing")

@@ -136,43 +136,27 @@ TEST_CASE("cuda fills: any dtype that a device has") {
 }
 
 template <class To, class From>
-std::tuple<std::vector<To>, Integers> cuda_cast(const std::vector<From>& from) {
-  return in_all_orders([&](EmulatedDevice& device) {
-    To* const to = device.allocate<To>(size_of(from));
-    std::int32_t* const bad = device.put(Integers{1000});
-    copy_functions().cast(device.queue(), dtype_of<From>(), dtype_of<To>(), size_of(from), device.put(from), to, bad);
-    return std::tuple{device.get(to, size_of(from)), device.get(bad, 1)};
-  });
-}
-
-template <class To, class From>
 void check_cast(const std::vector<From>& from) {
   std::vector<To> wanted;
-  Integers first_bad{1000};
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    To value{};
-    const std::string message = message_of([&] { value = converted<To>(from[i]); });
-    if (message != "no error") first_bad[0] = std::min(first_bad[0], static_cast<std::int32_t>(i));
-    wanted.push_back(value);
-  }
-  const auto [to, bad] = cuda_cast<To>(from);
-  check_same(to, wanted);
-  check_same(bad, first_bad);
+  for (const From value : from) wanted.push_back(converted<To>(value));
+  check_same(in_all_orders([&](EmulatedDevice& device) {
+               To* const to = device.allocate<To>(size_of(from));
+               copy_functions().cast(device.queue(), dtype_of<From>(), dtype_of<To>(), size_of(from), device.put(from), to);
+               return device.get(to, size_of(from));
+             }),
+             wanted);
 }
 
-TEST_CASE("cuda casts: as the CPU's; what does not fit is reported") {
+TEST_CASE("cuda casts: as the CPU's") {
   const Floats fits = {0.0f, 1.9f, -0.9f, 255.5f, 3.0f};
   check_cast<std::int32_t>(fits);
   check_cast<std::uint8_t>(fits);
   check_cast<float>(fits);
-  const Floats large = {1.0f,         -2.0f,    256.0f,    2147483648.0f, -2147483648.0f, 2147483520.0f,
-                        not_a_number, infinity, -infinity, -1.0f,         -2147483904.0f};
-  check_cast<std::int32_t>(large);
-  check_cast<std::uint8_t>(large);
+  check_cast<std::int32_t>(Floats{2147483520.0f, -2147483648.0f});
   const Integers whole = {0, 255, 256, -1, 16777217, 2147483647, -2147483647};
   check_cast<float>(whole);
-  check_cast<std::uint8_t>(whole);
   check_cast<std::int32_t>(whole);
+  check_cast<std::uint8_t>(Integers{0, 255, 7});
   const std::vector<std::uint8_t> bytes = {0, 1, 200, 255};
   check_cast<float>(bytes);
   check_cast<std::int32_t>(bytes);

@@ -246,6 +246,26 @@ TEST_CASE("cuda device: products are right for every transposition, pitch and st
   CHECK_MESSAGE(contains(message, "[matmul 'fc' model.cpp:3]"), message);
 }
 
+TEST_CASE("cuda device: a copy that the stop flag may stop") {
+  const auto device = runtime();
+  DeviceQueue& queue = device->queue();
+  const std::vector<float> values = {1, 2, 3, 4, 5};
+  const Floats from(*device, values), to(*device, std::vector<float>(5, 7)), flag(*device, 1);
+  const auto copied = [&](std::int32_t stop, wg::Index bytes) {
+    queue.upload(to.data(), std::vector<float>(5, 7).data(), to.bytes());
+    queue.upload(flag.data(), &stop, sizeof stop);
+    queue.stop_flag = reinterpret_cast<const std::int32_t*>(flag.data());
+    queue.copy_unless_stopped(to.data(), from.data(), bytes);
+    queue.stop_flag = nullptr;
+    return to.values(queue);
+  };
+  CHECK(copied(DeviceQueue::none_bad, 20) == values);
+  CHECK(copied(DeviceQueue::none_bad, 9)[1] == 2);  // bytes, where they are no whole words
+  CHECK(copied(3, 20) == std::vector<float>(5, 7));
+  queue.copy_unless_stopped(to.data(), from.data(), 20);
+  CHECK(to.values(queue) == values);
+}
+
 TEST_CASE("cuda device: values that are not finite, or whose square is not, are found") {
   const auto device = runtime();
   DeviceQueue& queue = device->queue();

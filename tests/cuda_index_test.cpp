@@ -103,19 +103,10 @@ TEST_CASE("cuda take_along and put_along") {
   }
 }
 
-TEST_CASE("cuda indices out of range are found, and touch no memory") {
+TEST_CASE("cuda indices out of range touch no memory") {
   EmulatedDevice device;
   const Integers indices = {0, 2, 3, -1, 1};
   const std::int32_t* const at = device.put(indices);
-  const auto first_bad = [&](Index limit) {
-    std::int32_t* const bad = device.put(Integers{1000});
-    index_functions().check_indices(device.queue(), 5, at, limit, bad);
-    return device.get(bad, 1)[0];
-  };
-  CHECK(first_bad(3) == 2);
-  CHECK(first_bad(4) == 3);
-  CHECK(first_bad(1) == 1);
-
   const float* const x = device.put(Floats{10, 11, 12});
   float* const y = device.allocate<float>(5);
   index_functions().gather(device.queue(), DType::f32, {1, 3, 1, 5}, x, at, y);

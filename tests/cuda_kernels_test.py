@@ -25,8 +25,8 @@ ptxas info    : Used 128 registers, used 1 barriers, 2048 bytes smem, 400 bytes 
 found = demangled(parse(REPORT))
 assert [body_of(kernel.name) for kernel in found] == ["Watch", "Tile<8, 4>"], found
 watch, tile = found
-assert (watch.architecture, watch.registers, watch.spilled, watch.shared) == ("sm_80", 22, 0, 0), watch
-assert (tile.registers, tile.spilled, tile.shared) == (128, 24, 2048), tile
+assert (watch.architecture, watch.registers, watch.stack, watch.spilled, watch.shared) == ("sm_80", 22, 0, 0, 0), watch
+assert (tile.registers, tile.stack, tile.spilled, tile.shared) == (128, 24, 24, 2048), tile
 for broken in (REPORT.replace("Used 128 registers", "Needs 128 registers"), REPORT.replace("Compiling entry function", "Compiling the function")):
     try:
         parse(broken)
@@ -50,8 +50,8 @@ assert [launch_of(body, launches).threads for body in ("Tile<4, 1>", "Tile<8, 1>
 
 text, problems = table([("watch.cu", watch), ("tile.cu", tile)], ["sm_80"], {"Tile": Launch(1024, 1024)})
 assert "Estimates, not measured" in text, text
-assert "| Watch | watch.cu | 256 | 22 | 0 | 0 | 100% |" in text, text
-assert "| Tile<8, 4> | tile.cu | 1024 | 128 | 24 | 3072 | 0% |" in text, text
+assert "| Watch | watch.cu | 256 | 22 | 0 | 0 | 0 | 100% |" in text, text
+assert "| Tile<8, 4> | tile.cu | 1024 | 128 | 24 | 24 | 3072 | 0% |" in text, text
 assert problems == ["Tile<8, 4> spills 24 bytes on sm_80", "Tile<8, 4> can't be launched with 1024 threads on sm_80"], problems
 
 done = subprocess.run([sys.executable, SOURCE / "tools/cuda_kernels.py", "--architectures", "sm_80,sm_30"], capture_output=True, text=True)

@@ -24,6 +24,7 @@ class Idle final : public wg::DeviceRuntime {
   Device device() const override { return far_away; }
   std::string describe() const override { return "idle"; }
   void* allocate(wg::Index) override { return nullptr; }
+  wg::Index free_bytes() const override { return 0; }
   void release(void*) noexcept override {}
   void* allocate_pinned(wg::Index) override { return nullptr; }
   void release_pinned(void*) noexcept override {}

@@ -6,7 +6,7 @@ import sys
 
 SOURCE = pathlib.Path(os.environ["WENGERT_SOURCE"])
 sys.path.insert(0, str(SOURCE / "tools"))
-from gpu_estimate import LEAST, Gpu, Launch, launches_of  # noqa: E402
+from gpu_estimate import LEAST, Gpu, Launch, launches_beside, launches_of  # noqa: E402
 
 gpu = Gpu("simple", flops=1e12, bandwidth=1e11)
 assert Launch("", 5e6, 1000).seconds(gpu) == 5e-6   # its FLOPs take longest
@@ -21,6 +21,9 @@ def step(op, name, flops, runs, *shapes):
 
 found = launches_of({"steps": [step("conv2d", "c", 7.0, True, [2, 3], [4], [2, 5]), step("reshape", "", 0, False, [9], [9]),
                                step("adam", "a", 1.0, True, [3], [3]), step("adam", "b", 2.0, True, [1], [1])]})
+image = {"shape": [2, 1, 4, 4], "dtype": "f32", "storage": "input"}
+beside = launches_beside({"steps": [{"op": "conv2d", "inputs": [image]}, {"op": "adam", "inputs": [{"shape": [3], "dtype": "f32", "storage": "batch"}]}]})
+assert [launch.bytes for launch in beside] == [32 * 5, 12, 0], beside
 assert found == [Launch("conv2d c", 7.0, 4 * (6 + 4 + 10)), Launch("adam, all of them", 3.0, 4 * 8)], found
 
 command = [sys.executable, SOURCE / "tools/gpu_estimate.py", "--wengert", os.environ["WENGERT_COMMAND"]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles every CUDA kernel and prints, as a Markdown table, what ptxas reports of it: registers, spills, shared memory, and the theoretical
+"""Compiles every CUDA kernel and prints, as a Markdown table, what ptxas reports of it: registers, stack, spills, shared memory, and the theoretical
 occupancy that follows from them. Estimates, not measured: no GPU is needed.
 
   cmake --build build --target cuda_kernels                  # writes build/cuda_kernels.md
@@ -51,6 +51,7 @@ class Kernel:
     name: str  # demangled
     architecture: str
     registers: int
+    stack: int    # bytes of a thread's own memory, spills and arrays
     spilled: int  # bytes stored and loaded
     shared: int   # bytes, static
 
@@ -97,20 +98,20 @@ def launch_of(body, launches=None):
 
 def parse(report):
     """The kernels of a report that nvcc prints with -Xptxas -v. Throws ValueError where a line that matters is not understood."""
-    kernels, name, architecture, spilled = [], None, None, None
+    kernels, name, architecture, stack, spilled = [], None, None, 0, None
     for line in report.splitlines():
         if match := re.search(r"Compiling entry function '(\S+)' for '(\w+)'", line):
             name, architecture, spilled = match[1], match[2], None
         elif match := re.search(r"Function properties for (\S+)", line):
             spilled = None if match[1] == name else spilled
-        elif match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
+        elif match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
             if name is not None and spilled is None:
-                spilled = int(match[1]) + int(match[2])
+                stack, spilled = int(match[1]), int(match[2]) + int(match[3])
         elif match := re.search(r"Used (\d+) registers", line):
             if name is None or spilled is None:
                 raise ValueError(f"ptxas reports registers of no known kernel: {line}")
             shared = re.search(r"(\d+)(?:\+\d+)? bytes smem", line)
-            kernels.append(Kernel(name, architecture, int(match[1]), spilled, int(shared[1]) if shared else 0))
+            kernels.append(Kernel(name, architecture, int(match[1]), stack, spilled, int(shared[1]) if shared else 0))
             name = None
     if name is not None:
         raise ValueError(f"ptxas reports no registers of {name}")
@@ -169,15 +170,16 @@ def table(kernels, architectures, launches=None):
         rows.setdefault(body, {})[kernel.architecture] = kernel
         files.setdefault(body, {})[file] = None  # in their order
     lines = [f"Estimates, not measured: from ptxas's report for {', '.join(architectures)}; where they differ, in this order.", "",
-             "| kernel | file | threads a block | registers | spill bytes | shared bytes | theoretical occupancy |",
-             "|---|---|---:|---:|---:|---:|---:|"]
+             "| kernel | file | threads a block | registers | stack bytes | spill bytes | shared bytes | theoretical occupancy |",
+             "|---|---|---:|---:|---:|---:|---:|---:|"]
     for body, found in sorted(rows.items(), key=lambda row: (list(files[row[0]]), row[0])):
         launch = launch_of(body, launches)
         compiled = [found[architecture] for architecture in architectures]
         shares = [occupancy(LIMITS[k.architecture], k.registers, launch.threads, k.shared + launch.shared) for k in compiled]
         problems += [f"{body} spills {k.spilled} bytes on {k.architecture}" for k in compiled if k.spilled]
+        problems += [f"{body} keeps {k.stack} bytes in memory on {k.architecture}" for k in compiled if k.stack and not k.spilled]
         problems += [f"{body} can't be launched with {launch.threads} threads on {k.architecture}" for k, share in zip(compiled, shares) if not share]
-        lines.append(f"| {body} | {', '.join(files[body])} | {launch.threads} | {each(k.registers for k in compiled)} | {each(k.spilled for k in compiled)} | "
+        lines.append(f"| {body} | {', '.join(files[body])} | {launch.threads} | {each(k.registers for k in compiled)} | {each(k.stack for k in compiled)} | {each(k.spilled for k in compiled)} | "
                      f"{each(k.shared + launch.shared for k in compiled)} | {each(f'{share:.0%}' for share in shares)} |")
     return "\n".join(lines) + "\n", problems
 

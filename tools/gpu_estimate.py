@@ -44,6 +44,14 @@ def bytes_of(step):
     return sum(math.prod(value["shape"]) * SIZES[value["dtype"]] for value in step["inputs"] + step["outputs"])
 
 
+def launches_beside(plan):
+    """Those that a step on a device has and the host's plan has not: the batch from the set, the watch over gradients, the totals."""
+    image = next(value for step in plan["steps"] for value in step["inputs"] if value["storage"] == "input" and len(value["shape"]) == 4)
+    pixels = math.prod(image["shape"])
+    gradients = sum(math.prod(value["shape"]) * SIZES[value["dtype"]] for step in plan["steps"] if step["op"] == "adam" for value in step["inputs"][:1])
+    return [Launch("gather_batch", 0, pixels * (SIZES["u8"] + SIZES["f32"])), Launch("not_finite", 0, gradients), Launch("training_totals", 0, 0)]
+
+
 def launches_of(plan):
     """Of a plan as `wengert plan --json` prints it. The host's plan has a device's fusions; all of Adam's calls are one launch on a device."""
     launches, adam = [], None
@@ -84,7 +92,8 @@ def main():
         done = subprocess.run([options.wengert, "plan", options.script, "--batch", batch, "--json"], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr.strip())
-        launches = launches_of(json.loads(done.stdout))
+        plan = json.loads(done.stdout)
+        launches = launches_beside(plan) + launches_of(plan)
         rows = [[launch.text, launch.flops / 1e6, launch.bytes / 1e6] + [launch.seconds(gpu) for gpu in GPUS] for launch in launches]
         sums = [sum(row[i] for row in rows) for i in range(1, 3 + len(GPUS))]
         print(f"| {batch} | {len(launches)} | {sums[0]:.1f} | {sums[1]:.2f} | " + " | ".join(map(microseconds, sums[2:])) + " |")

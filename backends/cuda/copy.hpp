@@ -20,9 +20,8 @@ struct CopyFunctions {
   // of `to` is written twice. The two do not overlap.
   void (*box)(Queue& queue, DType dtype, const Shape& box, const void* from, const BoxSide& from_side, void* to, const BoxSide& to_side);
   void (*fill)(Queue& queue, DType dtype, double value, Index count, void* to);  // the dtype holds the value
-  // Floats lose their fraction. A value that `to_type` does not hold becomes 0, and its number is recorded: *bad, an int on the device
-  // unless null, becomes the least such number where it was larger.
-  void (*cast)(Queue& queue, DType from_type, DType to_type, Index count, const void* from, void* to, std::int32_t* bad);
+  // `to_type` holds every value of `from`; floats lose their fraction.
+  void (*cast)(Queue& queue, DType from_type, DType to_type, Index count, const void* from, void* to);
 };
 
 CopyFunctions device_copy_functions();

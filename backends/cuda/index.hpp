@@ -15,11 +15,8 @@ struct AlongSizes {
 };
 
 // What an index outside its range stands for is not read or written: gather and take_along give NaN there (integers 0), the others leave it
-// out. check_indices() finds it.
+// out.
 struct IndexFunctions {
-  // *bad, an int on the device, becomes the least number of an index outside [0, limit) where it was larger.
-  void (*check_indices)(Queue& queue, Index count, const std::int32_t* indices, Index limit, std::int32_t* bad);
-
   // y[a,i,b] = x[a, indices[i], b]; f32, i32 or u8.
   void (*gather)(Queue& queue, DType dtype, const GatherSizes& sizes, const void* x, const std::int32_t* indices, void* y);
   // Its adjoint: x[a,s,b] = sum of y[a,i,b] over the i with indices[i] = s.

@@ -21,6 +21,7 @@ class Queue : public DeviceQueue {
   virtual const Functions& functions() const = 0;  // the kernels, compiled for where this queue works
 
   void watch(const std::vector<Watched>& values, std::int32_t* flag) final;
+  void copy_unless_stopped(void* to, const void* from, Index bytes) final;
 
   // cuBLAS on the device (f32 throughout, no TF32), a reference product on the host. With beta 0 the old c is not read.
   virtual void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) = 0;

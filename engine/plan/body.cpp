@@ -45,10 +45,10 @@ bool Body::find_parameters() {
            ": Parameter::to() moves it");
     }
     if (use.assigned) use.parameter.own();
-    if (use.id < 0) continue;
     auto* const data = static_cast<std::byte*>(use.parameter.tensor().memory().data);
-    moved = moved || address_[static_cast<std::size_t>(use.id)] != data;
-    address_[static_cast<std::size_t>(use.id)] = data;
+    moved = moved || use.data != data;
+    use.data = data;
+    if (use.id >= 0) address_[static_cast<std::size_t>(use.id)] = data;
   }
   if (moved) share_addresses();
   return moved;

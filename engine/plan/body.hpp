@@ -34,7 +34,8 @@ class Body {
     ValueId id;  // -1: it is assigned and not read
     Parameter parameter;
     bool assigned;
-    std::uint64_t version;  // as this plan has last seen it
+    std::uint64_t version;            // as this plan has last seen it
+    const std::byte* data = nullptr;  // where it lay then
   };
   static constexpr std::uint64_t unseen = ~std::uint64_t{0};
 

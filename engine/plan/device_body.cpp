@@ -20,13 +20,25 @@ std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().
 constexpr Index alignment = 256;
 Index padded(Index bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
+// Memory of a plan for so many images, which needs `all` bytes like them. Where there is none, the Error says how many images would fit.
+Tensor room_for(DeviceRuntime& runtime, Index bytes, Index all, Index images) {
+  if (bytes == 0) return {};
+  try {
+    return Tensor::uninitialised({{bytes}, DType::u8}, runtime.device());
+  } catch (const OutOfDeviceMemory& error) {
+    const auto fits =
+        static_cast<Index>(static_cast<double>(runtime.free_bytes()) / static_cast<double>(all) * static_cast<double>(images));
+    if (images < 2 || fits < 1) throw;
+    throw OutOfDeviceMemory(fmt::format("{}; that is a plan for {} images, about {} would fit", error.what(), images, fits));
+  }
+}
+
 // What the host writes for the next run. A run that has been given may still read it, so there are several copies in pinned memory, used in
 // turn; the host only waits where it is that many runs ahead.
 class Inputs {
  public:
-  Inputs(DeviceRuntime& runtime, Index bytes) : runtime_(runtime), bytes_(bytes), host_(static_cast<std::size_t>(bytes)) {
-    if (bytes > 0) device_ = Tensor::uninitialised({{bytes}, DType::u8}, runtime.device());
-  }
+  Inputs(DeviceRuntime& runtime, Index bytes, Index all, Index images)
+      : runtime_(runtime), bytes_(bytes), host_(static_cast<std::size_t>(bytes)), device_(room_for(runtime, bytes, all + bytes, images)) {}
   ~Inputs() {
     for (Slot& slot : slots_) {
       if (slot.pinned != nullptr) runtime_.release_pinned(slot.pinned);
@@ -57,7 +69,7 @@ class Inputs {
   DeviceRuntime& runtime_;
   Index bytes_;
   std::vector<std::byte> host_;
-  Tensor device_ = {};
+  Tensor device_;
   Slot slots_[slots] = {};
   std::size_t next_ = 0;
 };
@@ -65,8 +77,10 @@ class Inputs {
 class DeviceBody final : public Body {
  public:
   DeviceBody(Graph graph, PlanOptions options)
-      : Body(std::move(graph), std::move(options)), runtime_(device_runtime(options_.device)), inputs_(*runtime_, lay_inputs()) {
-    arena_ = bytes_on_device(arenas_.batch);
+      : Body(std::move(graph), std::move(options)),
+        runtime_(device_runtime(options_.device)),
+        inputs_(*runtime_, lay_inputs(), arenas_.batch, graph_.batch) {
+    arena_ = room_for(*runtime_, arenas_.batch, arenas_.batch, graph_.batch);
     flag_ = Tensor::full({1}, DeviceQueue::none_bad, DType::i32).to(options_.device);
     std::size_t queues = 1;
     for (const Level& level : program_.levels) queues = std::max(queues, level.tasks.size());
@@ -95,19 +109,19 @@ class DeviceBody final : public Body {
 
   void run() override {
     if (find_parameters()) recording_.reset();
-    queues_[0]->wait_for(*runtime_->queue().record());  // what was moved here before
+    DeviceQueue& common = runtime_->queue();
+    if (common.work() != known_work_) queues_[0]->wait_for(*common.record());  // what was moved here, or what another plan did
     inputs_.upload(*queues_[0]);
-    if (trace_ != nullptr) {
+    if (trace_ != nullptr || !warm_) {  // what libraries and kernels make at their first call is in no recording
       give();
+      warm_ = true;
     } else {
-      if (!recording_) {
-        queues_[0]->begin_capture();
-        give();
-        recording_ = queues_[0]->end_capture();
-      }
+      if (!recording_) record();
       queues_[0]->replay(*recording_);
     }
-    runtime_->queue().wait_for(*queues_[0]->record());  // who reads parameters later
+    for (const auto& queue : queues_) queue->node = "";
+    known_work_ = common.work() + 1;
+    common.wait_for(*queues_[0]->record());  // who reads parameters later
     fetched_.clear();
     parameters_changed();
   }
@@ -163,15 +177,31 @@ class DeviceBody final : public Body {
     return bytes;
   }
 
+  void record() {
+    queues_[0]->begin_capture();
+    try {
+      give();
+    } catch (...) {
+      try {
+        queues_[0]->end_capture();
+      } catch (const Error&) {  // of what is told anyway
+      }
+      throw;
+    }
+    recording_ = queues_[0]->end_capture();
+  }
+
   // All work of a run: level by level, a level's tasks on the queues in turn.
   void give() {
     bool watched = !options_.guard;
     for (const Level& level : program_.levels) {
       if (level.assigns && !watched) {
+        queues_[0]->node = "[plan] the watch over values that are not finite";
         queues_[0]->watch(watched_values(), static_cast<std::int32_t*>(flag_.memory().data));
         watched = true;
       }
-      const std::size_t used = std::min(level.tasks.size(), queues_.size());
+      const auto alone = std::count_if(level.tasks.begin(), level.tasks.end(), [&](const Task& t) { return !is_given_together(level, t); });
+      const std::size_t used = std::min(static_cast<std::size_t>(alone), queues_.size());
       if (used > 1) {
         const std::unique_ptr<DeviceEvent> before = queues_[0]->record();
         for (std::size_t q = 1; q < used; ++q) queues_[q]->wait_for(*before);
@@ -234,7 +264,8 @@ class DeviceBody final : public Body {
     const std::int64_t begin = trace_ != nullptr ? now() : 0;
     const std::vector<View> views = views_of(call);
     if (call.kind == Call::Kind::assign) {
-      queue.copy(step.attributes.as<AssignAttributes>().parameter.tensor().memory().data, views[0].data, views[0].bytes());
+      queue.node = texts_[static_cast<std::size_t>(call.step)].c_str();
+      queue.copy_unless_stopped(step.attributes.as<AssignAttributes>().parameter.tensor().memory().data, views[0].data, views[0].bytes());
     } else {
       step.prepared->run(kernel_call(call, views, q));
     }
@@ -243,16 +274,16 @@ class DeviceBody final : public Body {
     if (trace_count_ < trace_->size()) (*trace_)[trace_count_++] = {&step, nullptr, static_cast<int>(q), -1, begin, now()};
   }
 
-  // What the updates of parameters read and steps have made.
+  // What the updates of parameters read, and what is assigned to others, as far as steps have made it before.
   std::vector<Watched> watched_values() const {
     std::vector<ValueId> ids;
     for (const Step& step : graph_.steps) {
-      if (!step.alive || step.op->overwrites == 0) continue;
+      if (!step.alive || (step.op->overwrites == 0 && !step.attributes.holds<AssignAttributes>())) continue;
       for (const ValueId id : step.inputs) {
         const ValueId read = graph_.through_reshape(id);
         const Value& value = graph_.value(read);
-        if (value.source == Value::Source::step && value.spec.dtype == DType::f32 && std::find(ids.begin(), ids.end(), read) == ids.end())
-          ids.push_back(read);
+        const bool made = value.source == Value::Source::step && graph_.step(value.maker).level < step.level;
+        if (made && value.spec.dtype == DType::f32 && std::find(ids.begin(), ids.end(), read) == ids.end()) ids.push_back(read);
       }
     }
     std::vector<Watched> result;
@@ -280,6 +311,8 @@ class DeviceBody final : public Body {
   std::vector<Tensor> workspaces_;  // of each queue
   std::vector<std::string> texts_;  // of each step
   std::unique_ptr<DeviceRecording> recording_;
+  bool warm_ = false;                                // it has run once
+  std::int64_t known_work_ = -1;                     // of the runtime's queue(), as far as a run need not wait for it
   std::vector<std::pair<ValueId, Tensor>> fetched_;  // of the last run
   std::vector<TraceEvent>* trace_ = nullptr;
   std::size_t trace_count_ = 0;

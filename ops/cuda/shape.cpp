@@ -95,7 +95,7 @@ Kernel fill() {
 Kernel cast() {
   Kernel made = any_kernel([](const KernelCall& call) {
     const View &x = call.input(0), &y = call.output(0);
-    functions_of(call).copy.cast(queue_of(call), x.dtype, y.dtype, x.elements(), x.data, y.data, nullptr);
+    functions_of(call).copy.cast(queue_of(call), x.dtype, y.dtype, x.elements(), x.data, y.data);
   });
   made.refuse = [](const OpQuery& query) {
     const DType from = query.dtype(0), to = query.attributes.as<CastAttributes>().dtype;

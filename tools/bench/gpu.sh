@@ -9,10 +9,10 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 fi
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) || {
+capabilities=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . | sort -un | paste -sd ';') || {
   echo "tools/bench/gpu.sh: wanted an NVIDIA GPU, nvidia-smi finds none" >&2
   exit 2
 }
-cmake -S "$root" -B "$root/build/gpu" -DCMAKE_BUILD_TYPE=Release -DWENGERT_CUDA=ON -DWENGERT_CUDA_ARCHITECTURES="${capability/./}"
+cmake -S "$root" -B "$root/build/gpu" -DCMAKE_BUILD_TYPE=Release -DWENGERT_CUDA=ON -DWENGERT_CUDA_ARCHITECTURES="$capabilities"
 cmake --build "$root/build/gpu" --parallel "$(nproc)"
 exec python3 "$root/tools/bench/gpu.py" --build "$root/build/gpu" "$@"

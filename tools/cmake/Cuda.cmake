@@ -21,6 +21,7 @@ endif()
 set(architectures ${WENGERT_CUDA_ARCHITECTURES})
 list(POP_BACK architectures newest)
 list(TRANSFORM architectures APPEND "-real")
+list(TRANSFORM architectures REPLACE "^100-real$" "100")  # PTX too: that of 12.0 is none for 11.0
 list(APPEND architectures ${newest})  # the machine's code, and PTX
 list(TRANSFORM WENGERT_CUDA_ARCHITECTURES REPLACE "([0-9])$" ".\\1" OUTPUT_VARIABLE text)
 list(JOIN text ", " text)
@@ -36,7 +37,8 @@ set_source_files_properties(backends/cuda/runtime/check.cpp PROPERTIES
 target_include_directories(wengert_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
 # nvcc's own host code is not pedantic.
 set(host -Wall,-Wextra,-ffp-contract=off,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=,-fmacro-prefix-map=${PROJECT_BINARY_DIR}/include/wengert/=)
-set(options -Xcompiler=${host} $<$<BOOL:${WENGERT_WERROR}>:-Werror=all-warnings> $<$<BOOL:${WENGERT_WERROR}>:-Xcompiler=-Werror>)
+# A kernel that spills registers, or keeps an array in memory, is slow: ptxas warns.
+set(options -Xptxas=--warn-on-spills -Xptxas=--warn-on-local-memory-usage -Xcompiler=${host} $<$<BOOL:${WENGERT_WERROR}>:-Werror=all-warnings> $<$<BOOL:${WENGERT_WERROR}>:-Xcompiler=-Werror>)
 target_compile_options(wengert_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${options}>")
 target_link_options(wengert_cuda PRIVATE LINKER:--exclude-libs,ALL)  # its CUDA runtime is its own, whatever else is in the process
 target_link_libraries(wengert_cuda PRIVATE wengert fmt::fmt CUDA::cudart_static CUDA::cublas)
@@ -46,5 +48,5 @@ install(TARGETS wengert_cuda DESTINATION lib)
 if(Python3_FOUND)
   add_custom_target(cuda_kernels COMMENT "Estimates of the CUDA kernels in cuda_kernels.md"
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/cuda_kernels.py --nvcc ${CMAKE_CUDA_COMPILER}
-      --include ${PROJECT_BINARY_DIR}/include --out ${PROJECT_BINARY_DIR}/cuda_kernels.md)
+      --include ${PROJECT_BINARY_DIR}/include --check --out ${PROJECT_BINARY_DIR}/cuda_kernels.md)
 endif()

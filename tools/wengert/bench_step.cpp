@@ -34,17 +34,26 @@ struct StepArguments : PlanRequest {
 
 // Steps as training makes them on a device: on the set that lies there, a group of them given before anybody waits; the mean of each group.
 std::vector<double> seconds_on_device(Trainer& trainer, const Dataset& set, Index warm_up, Index steps) {
+  using Clock = std::chrono::steady_clock;
+  constexpr Index most = 20;
+  const Index group = std::min(most, steps);
   FitOptions fit;
-  fit.epochs = warm_up + steps;  // never reached
   fit.steps = std::max<Index>(1, warm_up);
+  fit.epochs = fit.steps + group + steps;  // never reached
   trainer.fit(set, fit);
-  constexpr Index group = 20;
   std::vector<double> seconds;
-  for (fit.steps = std::min(group, steps); steps > 0; steps -= fit.steps) {
-    const auto start = std::chrono::steady_clock::now();
-    const Index made = trainer.fit(set, fit).steps;
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(made));
-  }
+  Clock::time_point before;
+  Index last = -1;  // the step that the last report came after; the first report's group has the beginning of fit() in it
+  FitCallbacks callbacks;
+  callbacks.every = group;
+  callbacks.batch = [&](const BatchReport& report) {
+    const Clock::time_point now = Clock::now();
+    if (last >= 0) seconds.push_back(std::chrono::duration<double>(now - before).count() / static_cast<double>(report.step - last));
+    before = now, last = report.step;
+    return true;
+  };
+  fit.steps = group + steps;
+  trainer.fit(set, fit, callbacks);
   return seconds;
 }
 

@@ -228,6 +228,10 @@ int run(const TrainArguments& a) {
     progress.show(report);
     return !interrupted();
   };
+  callbacks.note = [&](const std::string& text) {
+    progress.clear();
+    note(text);
+  };
   callbacks.epoch = [&](const EpochReport& report) {
     progress.next_epoch();
     if (history) history->add(as_json(report).dump());

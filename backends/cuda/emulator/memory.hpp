@@ -29,7 +29,8 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
 
   void* allocate(Index bytes);  // throws OutOfDeviceMemory where the limit is reached, or in the call that fail_at() named
-  bool fits(Index bytes) const { return bytes <= limit_ - used_; }
+  Index free() const { return limit_ - used_; }
+  bool fits(Index bytes) const { return bytes <= free(); }
   void fail_at(Index calls);         // the so many-th allocation from now on, 1: the next one; 0: none
   void leave(const void* address);   // throws Error where that is not the beginning of a live piece
   void remove(const void* address);  // of one that is leaving

@@ -1,5 +1,6 @@
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <mutex>
@@ -170,6 +171,8 @@ class EmulatedQueue final : public Queue {
     core_->timeline.finish(core_->timeline.mark(lane_), "wait()");
   }
 
+  std::int64_t work() const override { return work_; }
+
   std::unique_ptr<DeviceEvent> record() override {
     const Entry entry(*core_);
     return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_));
@@ -183,6 +186,7 @@ class EmulatedQueue final : public Queue {
       fail(core_->who + " wait_for(): wanted a queue of make_queue() to join a capture, got queue()");
     }
     core_->timeline.wait_for(lane_, own->mark());
+    ++work_;
   }
 
   void begin_capture() override {
@@ -200,6 +204,7 @@ class EmulatedQueue final : public Queue {
     const Entry entry(*core_);
     ++core_->counts.replays;
     core_->timeline.replay(lane_, recording);
+    ++work_;
   }
 
   void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override {
@@ -228,12 +233,14 @@ class EmulatedQueue final : public Queue {
 
  private:
   void give(Work work) {
+    ++work_;
     core_->timeline.give(lane_, [memory = &core_->memory, work = std::move(work)] { memory->show(), work(); });
   }
 
   std::shared_ptr<Core> core_;
   LanePointer lane_;
   bool captures_;  // false for the runtime's own
+  std::atomic<std::int64_t> work_{0};
 };
 
 class EmulatedRuntime final : public DeviceRuntime {
@@ -248,6 +255,10 @@ class EmulatedRuntime final : public DeviceRuntime {
     refuse_captures("allocate()");
     if (!core_->memory.fits(bytes)) core_->timeline.finish_all();  // some may be leaving
     return core_->memory.allocate(bytes);
+  }
+  Index free_bytes() const override {
+    const Entry entry(*core_);
+    return core_->memory.free();
   }
   void release(void* memory) noexcept override {
     release_in(core_->memory, memory,

@@ -1,4 +1,4 @@
-// The table of the convolution kernels for the device, and the short ones among them.
+// The table of the convolution kernels for the device (the emulator's: conv_functions.hpp), and the short ones among them.
 #include <wengert/backends/cuda/kernels/conv_im2col.hpp>
 #include <wengert/backends/cuda/kernels/conv_plain.hpp>
 

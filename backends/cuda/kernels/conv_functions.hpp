@@ -1,4 +1,4 @@
-// The table of the convolution kernels.
+// The table of the convolution kernels for the emulator; conv.cu has the device's, whose parts compile side by side.
 #pragma once
 
 #include <wengert/backends/cuda/kernels/conv_im2col.hpp>

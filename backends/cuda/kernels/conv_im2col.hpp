@@ -73,14 +73,15 @@ struct Col2im {
 struct Im2colChunks {
   static constexpr Index most_floats = Index{1} << 23;  // 32 MiB of matrix, which the cache of a large device holds
 
-  Im2colChunks(const ConvGeometry& geometry, Index all_images)
+  // `kept_floats`: what else an image needs.
+  Im2colChunks(const ConvGeometry& geometry, Index all_images, Index kept_floats = 0)
       : g(geometry),
         all(all_images),
         pixels(g.out_height * g.out_width),
         columns(g.group_channels() * g.kernel_height * g.kernel_width),
         in_place(g.kernel_height == 1 && g.kernel_width == 1 && g.stride_height == 1 && g.stride_width == 1 && g.pad_top == 0 &&
                  g.pad_bottom == 0 && g.pad_left == 0 && g.pad_right == 0),
-        images(std::clamp<Index>(most_floats / std::max<Index>(image_floats(), 1), 1, std::max<Index>(all, 1))) {}
+        images(std::clamp<Index>(most_floats / std::max<Index>(image_floats() + kept_floats, 1), 1, std::max<Index>(all, 1))) {}
 
   Index image_floats() const { return g.groups * columns * pixels; }
   Index matrix_floats() const { return in_place || all == 0 ? 0 : images * image_floats(); }
@@ -141,9 +142,13 @@ inline Index conv_im2col_bytes(const ConvGeometry& g, Index images) {
   return Im2colChunks(g, images).matrix_floats() * size_of(DType::f32);
 }
 
-// And the product of each image.
+// Those of the weight gradient, which keeps the product of each image.
+inline Im2colChunks weight_chunks(const ConvGeometry& g, Index images) {
+  return {g, images, g.filters * g.group_channels() * g.kernel_height * g.kernel_width};
+}
+
 inline Index conv_im2col_weight_bytes(const ConvGeometry& g, Index images) {
-  const Im2colChunks chunks(g, images);
+  const Im2colChunks chunks = weight_chunks(g, images);
   const Index products = images == 0 ? 0 : chunks.images * g.filters * chunks.columns;
   return (chunks.matrix_floats() + products) * size_of(DType::f32);
 }
@@ -190,7 +195,7 @@ inline void conv_im2col_data(Queue& queue, const ConvGeometry& g, Index images, 
 inline void conv_im2col_weight(Queue& queue, const ConvGeometry& g, Index images, const float* x, const float* y, float* w,
                                void* workspace) {
   want(queue, refuse_conv_im2col(g, images));
-  const Im2colChunks chunks(g, images);
+  const Im2colChunks chunks = weight_chunks(g, images);
   const ConvElements one(g, 1);
   if (images == 0 || chunks.pixels == 0) return queue.fill(w, 0, one.w * size_of(DType::f32));
   float* const products = static_cast<float*>(workspace);

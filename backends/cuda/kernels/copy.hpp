@@ -73,28 +73,13 @@ struct Fill {
   }
 };
 
-// Whether the type holds the number, without its fraction (engine/conversion.hpp); bounds are such that floats compare exactly.
-template <class To, class From>
-WENGERT_DEVICE bool holds(From value) {
-  if constexpr (std::is_same_v<From, To> || std::is_floating_point_v<To>) return true;
-  else if constexpr (sizeof(To) == 1) return value > From(-1) && value < From(256);
-  else if constexpr (std::is_floating_point_v<From>) return value >= From(-2147483648.0) && value < From(2147483648.0);
-  else return true;
-}
-
 template <class From, class To>
 struct Cast {
   Global<const From> from;
   Global<To> to;
-  Global<std::int32_t> bad;
   Index count = 0;
   WENGERT_DEVICE void operator()(Thread& thread) const {
-    for (Index i = thread.global(); i < count; i += thread.total()) {
-      const From value = from.load(i);
-      const bool held = holds<To>(value);
-      to.store(i, held ? static_cast<To>(value) : To(0));
-      if (!held && bad.given()) bad.atomic_min(0, static_cast<std::int32_t>(i));
-    }
+    for (Index i = thread.global(); i < count; i += thread.total()) to.store(i, static_cast<To>(from.load(i)));
   }
 };
 
@@ -168,15 +153,13 @@ inline void fill(Queue& queue, DType dtype, double value, Index count, void* to)
   });
 }
 
-inline void cast(Queue& queue, DType from_type, DType to_type, Index count, const void* from, void* to, std::int32_t* bad) {
+inline void cast(Queue& queue, DType from_type, DType to_type, Index count, const void* from, void* to) {
   if (count == 0) return;
-  want_elements(queue, count);  // numbers of bad elements are i32
   visit_device_type(queue, from_type, [&](auto from_zero) {
     using From = decltype(from_zero);
     visit_device_type(queue, to_type, [&](auto to_zero) {
       using To = decltype(to_zero);
-      launch(queue, "cast", grid_for(count),
-             Cast<From, To>{{static_cast<const From*>(from), count}, {static_cast<To*>(to), count}, {bad, 1}, count});
+      launch(queue, "cast", grid_for(count), Cast<From, To>{{static_cast<const From*>(from), count}, {static_cast<To*>(to), count}, count});
     });
   });
 }

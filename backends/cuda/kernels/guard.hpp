@@ -1,4 +1,5 @@
-// Looking for values that are not finite, in many arrays by one launch: a thread looks at four neighbouring elements. Memory sets the speed.
+// Looking for values that are not finite, in many arrays by one launch: a thread looks at four neighbouring elements; and copies that such a
+// value stops. Memory sets the speed.
 #pragma once
 
 #include <limits>
@@ -6,6 +7,7 @@
 #include <wengert/backends/cuda/guard.hpp>
 #include <wengert/backends/cuda/kernels/four.hpp>
 #include <wengert/backends/cuda/kernels/many.hpp>
+#include <wengert/backends/cuda/kernels/stop.hpp>
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
@@ -43,6 +45,31 @@ inline void not_finite(Queue& queue, std::span<const Watched> values, std::int32
   });
 }
 
-inline GuardFunctions guard_functions() { return {not_finite}; }
+template <class T>
+struct CopyUnlessStopped {
+  Global<const T> from;
+  Global<T> to;
+  Global<const std::int32_t> stop;
+  Index count = 0;
+
+  WENGERT_DEVICE void operator()(Thread& thread) const {
+    if (stopped(stop)) return;
+    for (Index i = thread.global(); i < count; i += thread.total()) to.store(i, from.load(i));
+  }
+};
+
+inline void copy_unless_stopped(Queue& queue, Index bytes, const void* from, void* to) {
+  if (bytes == 0) return;
+  const auto copy = [&](auto zero) {
+    using T = decltype(zero);
+    const Index count = bytes / Index{sizeof(T)};
+    launch(queue, "copy_unless_stopped", grid_for(count),
+           CopyUnlessStopped<T>{{static_cast<const T*>(from), count}, {static_cast<T*>(to), count}, {queue.stop_flag, 1}, count});
+  };
+  if (bytes % Index{sizeof(float)} == 0) copy(float{});
+  else copy(std::uint8_t{});
+}
+
+inline GuardFunctions guard_functions() { return {not_finite, copy_unless_stopped}; }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

@@ -12,18 +12,6 @@
 
 namespace wengert::cuda::WENGERT_CUDA_SIDE {
 
-struct CheckIndices {
-  Global<const std::int32_t> indices;
-  Global<std::int32_t> bad;
-  Index count = 0, limit = 0;
-  WENGERT_DEVICE void operator()(Thread& thread) const {
-    for (Index i = thread.global(); i < count; i += thread.total()) {
-      const std::int32_t index = indices.load(i);
-      if (index < 0 || index >= limit) bad.atomic_min(0, static_cast<std::int32_t>(i));
-    }
-  }
-};
-
 template <class T>
 struct Gather {
   Global<const T> x;
@@ -125,11 +113,6 @@ struct PutAlong {
 
 // ---- Launching.
 
-inline void check_indices(Queue& queue, Index count, const std::int32_t* indices, Index limit, std::int32_t* bad) {
-  want_elements(queue, count);
-  if (count > 0) launch(queue, "check_indices", grid_for(count), CheckIndices{{indices, count}, {bad, 1}, count, limit});
-}
-
 inline void gather(Queue& queue, DType dtype, const GatherSizes& sizes, const void* x, const std::int32_t* indices, void* y) {
   const Index in = sizes.outer * sizes.size * sizes.inner, out = sizes.outer * sizes.count * sizes.inner;
   want_elements(queue, out);
@@ -181,6 +164,6 @@ inline void put_along(Queue& queue, const AlongSizes& sizes, const float* y, con
   launch(queue, "put_along", grid, PutAlong{{y, out}, {positions, out}, {x, in}, sizes.rows, sizes.row_x, sizes.row_y, tile});
 }
 
-inline IndexFunctions index_functions() { return {check_indices, gather, scatter_add, one_hot, take_along, put_along}; }
+inline IndexFunctions index_functions() { return {gather, scatter_add, one_hot, take_along, put_along}; }
 
 }  // namespace wengert::cuda::WENGERT_CUDA_SIDE

@@ -28,7 +28,9 @@ bool lasts(cudaError_t error) {
 
 std::string reason(int device, cudaError_t error) {
   switch (error) {
-    case cudaErrorNoKernelImageForDevice: return no_image_text(device);
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:  // what some drivers call it
+    case cudaErrorInvalidKernelImage: return no_image_text(device);
     case cudaErrorUnsupportedPtxVersion:
       return no_image_text(device) + "; its driver is too old to compile the newest of them for it: update the driver";
     default: break;
@@ -56,8 +58,6 @@ void call_failed(const Caller& caller, const std::string& wanted, cudaError_t er
 }
 
 void call_failed(const Caller& caller, const std::string& wanted, cublasStatus_t status) {
-  // What failed below cuBLAS, such as a kernel of an earlier call, says more than cuBLAS does.
-  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) call_failed(caller, wanted, error);
   if (status == CUBLAS_STATUS_ALLOC_FAILED) call_failed(caller, wanted, cudaErrorMemoryAllocation);
   fail(fmt::format("{} wanted {}, got from cuBLAS: {} ({})", caller.text(), wanted, cublasGetStatusString(status),
                    cublasGetStatusName(status)));

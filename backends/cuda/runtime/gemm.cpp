@@ -23,12 +23,18 @@ Index leading(const Caller& caller, const char* operand, Index rows, Index colum
 
 }  // namespace
 
+// Eager calls of several threads share a queue.
 cublasHandle_t Stream::blas() {
-  if (blas_) return blas_.get();
   runtime_.make_current();
-  cublasHandle_t made = nullptr;
-  check(cublasCreate(&made), caller(), "a handle of cuBLAS");
-  OwnedBlas handle(made);
+  const std::lock_guard lock(runtime_.mutex());
+  if (blas_) return blas_.get();
+  OwnedBlas handle = runtime_.kept_blas();
+  if (!handle) {
+    cublasHandle_t created = nullptr;
+    check(cublasCreate(&created), caller(), "a handle of cuBLAS");
+    handle.reset(created);
+  }
+  const cublasHandle_t made = handle.get();
   const Index bytes = runtime_.major() >= hopper ? large_workspace : small_workspace;
   check(cublasSetStream(made, stream_.get()), caller(), "cuBLAS on a stream");  // takes the workspace away, so it comes first
   if (blas_workspace_ == nullptr) blas_workspace_ = runtime_.allocate(bytes);
@@ -47,7 +53,7 @@ void Stream::gemm(const Product& p, float alpha, const float* a, const float* b,
   const Index c_pitch = leading(who, "c", p.rows, p.columns, p.c_pitch);
   const cublasOperation_t of_a = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, of_b = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasHandle_t handle = blas();
-  ready();  // the handle is on this stream
+  for_work();  // the handle is on this stream
   const cublasStatus_t status =
       p.batch == 1 ? cublasSgemm_64(handle, of_b, of_a, p.columns, p.rows, p.inner, &alpha, b, b_pitch, a, a_pitch, &beta, c, c_pitch)
                    : cublasSgemmStridedBatched_64(handle, of_b, of_a, p.columns, p.rows, p.inner, &alpha, b, b_pitch, p.b_step, a, a_pitch,

@@ -13,6 +13,6 @@ void launch_failed(const Queue& queue, const char* kernel, int error) {
 }
 
 // Queues that kernels for the device are given are CUDA's: functions() gives these kernels.
-void* stream_of(Queue& queue) { return static_cast<Stream&>(queue).ready(); }
+void* stream_of(Queue& queue) { return static_cast<Stream&>(queue).for_work(); }
 
 }  // namespace wengert::cuda::device

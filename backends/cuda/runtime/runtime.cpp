@@ -97,6 +97,17 @@ void* Runtime::allocate(Index bytes) {
   return memory;
 }
 
+// What the pool keeps for the next who asks is free, too.
+Index Runtime::free_bytes() const {
+  make_current();
+  std::size_t free = 0, total = 0;
+  std::uint64_t reserved = 0, used = 0;
+  check(cudaMemGetInfo(&free, &total), Caller{index_}, "how much memory is free");
+  check(cudaMemPoolGetAttribute(pool_.get(), cudaMemPoolAttrReservedMemCurrent, &reserved), Caller{index_}, "the pool's size");
+  check(cudaMemPoolGetAttribute(pool_.get(), cudaMemPoolAttrUsedMemCurrent, &used), Caller{index_}, "the pool's use");
+  return static_cast<Index>(free + reserved - used);
+}
+
 void Runtime::release(void* memory) noexcept {
   if (memory == nullptr) return;
   const std::lock_guard lock(mutex_);
@@ -105,6 +116,19 @@ void Runtime::release(void* memory) noexcept {
   for (Stream* const stream : others_) join(*stream);
   cudaFreeAsync(memory, queue_->stream_.get());
   cudaGetLastError();
+}
+
+void Runtime::keep(OwnedBlas handle) noexcept {
+  if (!handle) return;
+  const std::lock_guard lock(mutex_);
+  kept_.push_back(std::move(handle));
+}
+
+OwnedBlas Runtime::kept_blas() {
+  if (kept_.empty()) return nullptr;
+  OwnedBlas handle = std::move(kept_.back());
+  kept_.pop_back();
+  return handle;
 }
 
 void* Runtime::allocate_pinned(Index bytes) {

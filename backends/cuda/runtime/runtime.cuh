@@ -24,6 +24,7 @@ class Runtime final : public DeviceRuntime {
   Device device() const override { return {Device::Kind::cuda, index_}; }
   std::string describe() const override;
   void* allocate(Index bytes) override;
+  Index free_bytes() const override;
   void release(void* memory) noexcept override;
   void* allocate_pinned(Index bytes) override;
   void release_pinned(void* memory) noexcept override;
@@ -40,6 +41,10 @@ class Runtime final : public DeviceRuntime {
   void remove(Stream& stream) noexcept;
   // What this stream is given next is done after all allocations so far. False, and nothing done, while it is being captured.
   bool let_use_memory(Stream& stream);
+  // Handles of cuBLAS are used again: to destroy one waits for the device, which no thread may do while another records. Whoever asks for one holds
+  // the mutex; null where none is kept.
+  void keep(OwnedBlas handle) noexcept;
+  OwnedBlas kept_blas();
   // Held while a stream may begin to be captured, so that no event of another thread's is recorded with it.
   std::mutex& mutex() { return mutex_; }
 
@@ -54,6 +59,7 @@ class Runtime final : public DeviceRuntime {
   std::mutex mutex_;
   std::unique_ptr<Stream> queue_;
   std::vector<Stream*> others_;
+  std::vector<OwnedBlas> kept_;
 };
 
 }  // namespace wengert::cuda

@@ -40,14 +40,18 @@ Stream::Stream(Runtime& runtime, Role role) : runtime_(runtime), role_(role) {
 }
 
 Stream::~Stream() {
+  int current = -1;
+  if (cudaGetDevice(&current) != cudaSuccess || current != runtime_.index()) cudaSetDevice(runtime_.index());
   if (captured()) {
     cudaGraph_t graph = nullptr;
     cudaStreamEndCapture(stream_.get(), &graph);
     if (graph != nullptr) cudaGraphDestroy(graph);
   }
-  if (role_ == Role::other) runtime_.remove(*this);
-  blas_.reset();
-  if (blas_workspace_ != nullptr) cudaFreeAsync(blas_workspace_, stream_.get());
+  if (role_ == Role::other) {
+    runtime_.remove(*this);
+    runtime_.keep(std::move(blas_));
+    runtime_.release(blas_workspace_);
+  }
   cudaGetLastError();
 }
 
@@ -62,25 +66,31 @@ cudaStream_t Stream::ready() {
   return stream_.get();
 }
 
+cudaStream_t Stream::for_work() {
+  work_.fetch_add(1, std::memory_order_relaxed);
+  return ready();
+}
+
 void Stream::copy(void* to, const void* from, Index bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, ready()), caller(), "to copy");
+  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, for_work()), caller(), "to copy");
 }
 
 void Stream::fill(void* to, std::uint8_t value, Index bytes) {
   if (bytes == 0) return;
-  check(cudaMemsetAsync(to, value, static_cast<std::size_t>(bytes), ready()), caller(), "to fill");
+  check(cudaMemsetAsync(to, value, static_cast<std::size_t>(bytes), for_work()), caller(), "to fill");
 }
 
-// CUDA has copied memory that is not pinned when the call returns.
+// The call may return before memory that is not pinned was read (CUDA Runtime API, "API synchronization behavior").
 void Stream::upload(void* to, const void* from, Index bytes) {
   refuse_captured("to upload memory that is not pinned");
   upload_pinned(to, from, bytes);
+  wait();
 }
 
 void Stream::upload_pinned(void* to, const void* from, Index bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, ready()), caller(), "to upload");
+  check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, for_work()), caller(), "to upload");
 }
 
 void Stream::download(void* to, const void* from, Index bytes) {
@@ -104,7 +114,7 @@ std::unique_ptr<DeviceEvent> Stream::record() {
 void Stream::wait_for(const DeviceEvent& event) {
   const auto* const own = dynamic_cast<const Event*>(&event);
   if (own == nullptr) fail(caller().text() + " wanted to wait for an event of a CUDA queue, got another's");
-  const cudaStream_t stream = ready();
+  const cudaStream_t stream = for_work();
   const std::lock_guard lock(runtime_.mutex());  // this may begin a capture
   check(cudaStreamWaitEvent(stream, own->get(), 0), Caller{runtime_.index()}, "to wait for an event");
   if (role_ == Role::of_memory && captured()) fail(caller().text() + " wanted to record on queues of make_queue(), got queue()");
@@ -123,7 +133,7 @@ void Stream::begin_capture() {
   if (role_ == Role::of_memory) fail(caller().text() + " wanted to record on a queue of make_queue(), got queue()");
   const cudaStream_t stream = ready();
   const std::lock_guard lock(runtime_.mutex());
-  // Relaxed: kernels are loaded where they are launched first, cuBLAS is made where it is needed first, and both may be within a recording.
+  // Relaxed: a kernel is loaded where it is launched first, and that may be within a recording.
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), caller(), "to begin a recording");
 }
 
@@ -145,7 +155,7 @@ std::unique_ptr<DeviceRecording> Stream::end_capture() {
 void Stream::replay(const DeviceRecording& recording) {
   const auto* const own = dynamic_cast<const Recording*>(&recording);
   if (own == nullptr) fail(caller().text() + " wanted a recording of a CUDA queue, got another's");
-  check(cudaGraphLaunch(own->graph.get(), ready()), Caller{runtime_.index()}, "to replay a recording");
+  check(cudaGraphLaunch(own->graph.get(), for_work()), Caller{runtime_.index()}, "to replay a recording");
 }
 
 const Functions& Stream::functions() const { return device_functions(); }

@@ -1,6 +1,7 @@
 // A queue on a CUDA stream, with a cuBLAS handle of its own.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include <wengert/backends/cuda/queue.hpp>
@@ -22,12 +23,13 @@ class Stream final : public Queue {
 
   void copy(void* to, const void* from, Index bytes) override;
   void fill(void* to, std::uint8_t value, Index bytes) override;
-  void upload(void* to, const void* from,
-              Index bytes) override;  // throws Error while captured: a replay would read the host's memory again
+  // Throws Error while captured: a replay would read the host's memory again.
+  void upload(void* to, const void* from, Index bytes) override;
   void upload_pinned(void* to, const void* from, Index bytes) override;
   void download(void* to, const void* from, Index bytes) override;
 
   void wait() override;
+  std::int64_t work() const override { return work_.load(std::memory_order_relaxed); }
   std::unique_ptr<DeviceEvent> record() override;
   void wait_for(const DeviceEvent& event) override;
 
@@ -39,8 +41,9 @@ class Stream final : public Queue {
   // The same bits for the same operands: a handle has one stream and one workspace (cuBLAS Library, "Results Reproducibility").
   void gemm(const Product& product, float alpha, const float* a, const float* b, float beta, float* c) override;
 
-  // The CUDA stream, which may be given work by the calling thread.
+  // The CUDA stream, for the calling thread, and for a thread that gives it work.
   cudaStream_t ready();
+  cudaStream_t for_work();
   Caller caller() const;
 
  private:
@@ -54,6 +57,7 @@ class Stream final : public Queue {
   OwnedStream stream_;
   OwnedEvent fence_;              // for joins; whoever uses it holds the runtime's mutex
   std::int64_t allocations_ = 0;  // those that this stream waits for
+  std::atomic<std::int64_t> work_{0};
   OwnedBlas blas_;
   void* blas_workspace_ = nullptr;
 };
