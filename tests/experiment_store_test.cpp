@@ -71,6 +71,10 @@ TEST_CASE("a folder has one writer") {
     CHECK(contains(message_of<Error>([&] { Store(folder.path(), header(), false); }), "another run is writing to"));
   }
   CHECK_NOTHROW(Store(folder.path(), header(), false));
+  Json other = header();
+  other["version"] = "2";
+  CHECK_THROWS_AS(Store(folder.path(), other, false), Error);
+  CHECK_NOTHROW(Store(folder.path(), header(), false));  // who was refused holds nothing
 }
 
 TEST_CASE("what is set aside is never written over") {

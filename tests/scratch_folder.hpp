@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../tools/wengert/file_content.hpp"
 #include "../tools/wengert/scratch_folder.hpp"
 #include "errors.hpp"
 
@@ -20,10 +21,7 @@ struct ScratchFolder : command::ScratchFolder {
   }
 };
 
-inline std::string slurp(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+inline std::string slurp(const std::filesystem::path& path) { return command::file_content(path); }
 
 inline void spill(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <fstream>
 
 #include <dlfcn.h>
 
@@ -11,6 +10,7 @@
 
 #include <wengert/backends/tbb/executor.hpp>
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/random.hpp>
 #include <wengert/models/tuning_file.hpp>
 
 #include "command.hpp"
@@ -18,6 +18,7 @@
 #include "experiment/peer.hpp"
 #include "experiment/render.hpp"
 #include "experiment/store.hpp"
+#include "file_content.hpp"
 #include "interruption.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -115,17 +116,12 @@ std::vector<int> powers_of_two() {
   return threads;
 }
 
-// Tells apart programs of one version: of the command's and the library's bytes (FNV-1a).
+// Tells apart programs of one version: of the command's and the library's bytes.
 std::string build_id() {
   Dl_info library{};
   dladdr(reinterpret_cast<void*>(&share_folder), &library);
-  std::uint64_t hash = 14695981039346656037U;
-  for (const char* const file : {"/proc/self/exe", library.dli_fname}) {
-    std::ifstream in(file == nullptr ? "" : file, std::ios::binary);
-    for (auto byte = std::istreambuf_iterator<char>(in); byte != std::istreambuf_iterator<char>(); ++byte)
-      hash = (hash ^ static_cast<unsigned char>(*byte)) * 1099511628211U;
-  }
-  return fmt::format("{:08x}", hash >> 32);
+  const std::string bytes = file_content("/proc/self/exe") + file_content(library.dli_fname == nullptr ? "" : library.dli_fname);
+  return fmt::format("{:08x}", hash_name(bytes) >> 32);
 }
 
 std::string minutes(double seconds) {
@@ -149,8 +145,9 @@ int run(const Arguments& a) {
   const Dataset train = mnist::train(), test = mnist::test();
   ExperimentSettings settings;
   settings.quick = a.quick, settings.seed = a.seed, settings.train = &train, settings.test = &test;
-  settings.threads = with_one(threads.empty() ? std::vector<int>{0} : threads);
-  settings.scaling_threads = with_one(threads.empty() && !a.quick ? powers_of_two() : threads.empty() ? std::vector<int>{0} : threads);
+  const std::vector<int> usual = threads.empty() ? std::vector<int>{0} : threads;
+  settings.threads = with_one(usual);
+  settings.scaling_threads = with_one(threads.empty() && !a.quick ? powers_of_two() : usual);
   settings.peers = peers;
   settings.peers_folder =
       a.peers_folder.empty() ? share_folder().parent_path().parent_path() / "peers" : std::filesystem::path(a.peers_folder);

@@ -74,11 +74,12 @@ Runtime::Runtime(int index) : index_(index) {
 
 std::string Runtime::describe() const { return fmt::format("{}, compute capability {}.{}, {}", name_, major_, minor_, bytes_text(total_)); }
 
-void Runtime::make_current() const {
+cudaError_t Runtime::try_make_current() const noexcept {
   int current = -1;
-  if (cudaGetDevice(&current) == cudaSuccess && current == index_) return;
-  check(cudaSetDevice(index_), Caller{index_}, "to use the device");
+  return cudaGetDevice(&current) == cudaSuccess && current == index_ ? cudaSuccess : cudaSetDevice(index_);
 }
+
+void Runtime::make_current() const { check(try_make_current(), Caller{index_}, "to use the device"); }
 
 void* Runtime::allocate(Index bytes) {
   make_current();
@@ -111,8 +112,7 @@ Index Runtime::free_bytes() const {
 void Runtime::release(void* memory) noexcept {
   if (memory == nullptr) return;
   const std::lock_guard lock(mutex_);
-  int current = -1;
-  if (cudaGetDevice(&current) != cudaSuccess || current != index_) cudaSetDevice(index_);
+  try_make_current();
   for (Stream* const stream : others_) join(*stream);
   cudaFreeAsync(memory, queue_->stream_.get());
   cudaGetLastError();

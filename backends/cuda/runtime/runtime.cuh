@@ -35,6 +35,7 @@ class Runtime final : public DeviceRuntime {
   int major() const { return major_; }
   // The calling thread's device, which CUDA keeps for each thread, becomes this one.
   void make_current() const;
+  cudaError_t try_make_current() const noexcept;  // where nothing may be thrown
   std::int64_t allocations() const { return allocations_.load(std::memory_order_acquire); }
 
   void add(Stream& stream);

@@ -40,8 +40,7 @@ Stream::Stream(Runtime& runtime, Role role) : runtime_(runtime), role_(role) {
 }
 
 Stream::~Stream() {
-  int current = -1;
-  if (cudaGetDevice(&current) != cudaSuccess || current != runtime_.index()) cudaSetDevice(runtime_.index());
+  runtime_.try_make_current();
   if (captured()) {
     cudaGraph_t graph = nullptr;
     cudaStreamEndCapture(stream_.get(), &graph);

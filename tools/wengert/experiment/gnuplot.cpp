@@ -8,11 +8,12 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 
 #include <wengert/models/files/atomic_file.hpp>
+
+#include "../file_content.hpp"
 
 extern char** environ;
 
@@ -65,17 +66,12 @@ std::string complaint(const fs::path& log) {
   return last.substr(last.find_first_not_of(" \t"));
 }
 
-std::string content(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
 // Whether its pictures are there, of this script and these data.
 bool is_drawn(const Sketch& sketch, const fs::path& folder) {
   const auto file = [&](const char* suffix) { return folder / (sketch.name() + suffix); };
   std::error_code ignored;
-  return fs::exists(file(".svg"), ignored) && fs::exists(file(".png"), ignored) && content(file(".gp")) == sketch.script() &&
-         content(file(".dat")) == sketch.data();
+  return fs::exists(file(".svg"), ignored) && fs::exists(file(".png"), ignored) && file_content(file(".gp")) == sketch.script() &&
+         file_content(file(".dat")) == sketch.data();
 }
 
 }  // namespace

@@ -2,14 +2,13 @@
 
 #include <cmath>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
 
 #include <wengert/models/files/atomic_file.hpp>
 
+#include "../file_content.hpp"
 #include "../json.hpp"
 #include "analysis.hpp"
 #include "figures.hpp"
@@ -114,8 +113,7 @@ std::string html(const Table& all) {
 }
 
 std::string html(const Figure& figure, const std::filesystem::path& dir) {
-  std::ifstream in(dir / figures_folder / (figure.sketch.name() + ".svg"), std::ios::binary);
-  const std::string picture{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const std::string picture = file_content(dir / figures_folder / (figure.sketch.name() + ".svg"));
   if (picture.empty()) return "";
   // Two stand side by side where there is room. A phone shows the usual ones whole, and scrolls wider ones.
   const int width = figure.sketch.width();

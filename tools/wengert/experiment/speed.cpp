@@ -67,11 +67,13 @@ Contender rung(const ExperimentSettings& settings, const Trainer& warm, const Ru
 
 Contender cuda(const ExperimentSettings& settings, const Trainer& warm, Index batch) {
   Contender made{"CUDA"};
+  const auto device = cuda_or_none();
+  if (!device) {
+    made.note = no_device;
+    return made;
+  }
   TrainerOptions options;
-  options.batch = batch, options.seed = settings.seed;
-  if (const auto device = cuda_or_none()) options.device = *device;
-  else made.note = no_device;
-  if (!made.note.empty()) return made;
+  options.batch = batch, options.seed = settings.seed, options.device = *device;
   try {
     const auto run = std::make_shared<Steps>(trainer_like(warm, options), *settings.train, batch, steps_of(settings));
     made.round = [run] { return (*run)(); };

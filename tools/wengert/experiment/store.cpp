@@ -54,24 +54,23 @@ Store::Store(const std::filesystem::path& folder, const Json& header, bool force
       goes_on = false;
     }
   }
-  descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(fmt::format("[experiment] wanted to write '{}': {}", path_.string(), std::strerror(errno)));
+  file_.number = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (file_.number < 0) fail(fmt::format("[experiment] wanted to write '{}': {}", path_.string(), std::strerror(errno)));
   if (goes_on) return;
   results_ = {header, {}};
   length_ = 0;
   write_line(header);
 }
 
-Store::~Store() {
-  for (const int descriptor : {descriptor_, lock_}) {
-    if (descriptor >= 0) close(descriptor);
-  }
+Store::Descriptor::~Descriptor() {
+  if (number >= 0) close(number);
 }
 
 void Store::lock() {
   const std::filesystem::path folder = path_.parent_path();
-  lock_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) == 0) return;  // where folders can't be locked, nothing is lost but this check
+  lock_.number = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_.number < 0 || flock(lock_.number, LOCK_EX | LOCK_NB) == 0)
+    return;  // where folders can't be locked, nothing is lost but this check
   if (errno == EWOULDBLOCK) fail(fmt::format("[experiment] another run is writing to '{}'; --out names another folder", folder.string()));
 }
 
@@ -85,14 +84,14 @@ void Store::write_line(const Json& line) {
   long written = 0;
   const auto size = static_cast<long>(text.size());
   while (written < size) {
-    const long now = pwrite(descriptor_, text.data() + written, static_cast<std::size_t>(size - written), length_ + written);
+    const long now = pwrite(file_.number, text.data() + written, static_cast<std::size_t>(size - written), length_ + written);
     if (now <= 0) break;
     written += now;
   }
-  const bool whole = written == size && fsync(descriptor_) == 0;
+  const bool whole = written == size && fsync(file_.number) == 0;
   const int error = errno;
   if (whole) length_ += size;
-  if (ftruncate(descriptor_, length_) != 0 || !whole)  // also what a killed process left behind the last whole line
+  if (ftruncate(file_.number, length_) != 0 || !whole)  // also what a killed process left behind the last whole line
     fail(fmt::format("[experiment] could not write to '{}': {}; what was measured before is kept", path_.string(), std::strerror(error)));
 }
 

@@ -15,21 +15,25 @@ class Store {
   // cut short is dropped. Throws Error: a folder that cannot be written, results that do not fit this header, without `force`, and a folder that another
   // process has open.
   Store(const std::filesystem::path& folder, const Json& header, bool force);
-  ~Store();
-  Store(const Store&) = delete;
-  Store& operator=(const Store&) = delete;
 
   // In place of an earlier row of its key. Synced when it returns. Throws Error where the line cannot be written (a full disk); those before it stay whole.
   void add(const Json& row);
   const Results& results() const { return results_; }
 
  private:
+  struct Descriptor {
+    int number = -1;
+    Descriptor() = default;
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    ~Descriptor();
+  };
   void lock();
   void write_line(const Json& line);
 
   std::filesystem::path path_;
   Results results_;
-  int descriptor_ = -1, lock_ = -1;
+  Descriptor file_, lock_;
   long length_ = 0;  // of the whole lines
 };
 
