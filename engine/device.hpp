@@ -21,6 +21,8 @@ class DeviceEvent {
  public:
   virtual ~DeviceEvent() = default;
   virtual void wait() = 0;  // the host waits
+  // Of two of record_time(), of one device and both done: how long after the other the device came to this one.
+  virtual double seconds_since(const DeviceEvent& earlier) const = 0;
 };
 
 // A value that must be finite before parameters change, and who made it.
@@ -46,7 +48,8 @@ class DeviceQueue {
   virtual void wait() = 0;                // until all is done
   virtual std::int64_t work() const = 0;  // a number that grows with all that it is given, waits for events included
   virtual std::unique_ptr<DeviceEvent> record() = 0;
-  virtual void wait_for(const DeviceEvent& event) = 0;  // what is given later is done after it; the host goes on
+  virtual std::unique_ptr<DeviceEvent> record_time() = 0;  // the time too
+  virtual void wait_for(const DeviceEvent& event) = 0;     // what is given later is done after it; the host goes on
 
   // Between these two, work is recorded and not done; other queues that wait for events of this one in between are recorded with it.
   virtual void begin_capture() = 0;

@@ -38,8 +38,8 @@ namespace {
 std::mutex backends_mutex;
 
 std::vector<std::string>& backends() {
-  static std::vector<std::string> names = {"naive",      "matrix",      "im2col",     "direct",    "winograd",
-                                           "cuda-plain", "cuda-im2col", "cuda-tiled", "cuda-gemm", "cuda"};
+  static std::vector<std::string> names = {"naive",       "matrix",     "im2col",    "direct",     "winograd", "cuda-plain",
+                                           "cuda-im2col", "cuda-tiled", "cuda-gemm", "cuda-cudnn", "cuda"};
   return names;
 }
 

@@ -17,6 +17,7 @@ std::int64_t Trace::now() {
 
 void Trace::begin(Plan& plan, std::int64_t from) {
   from_ = from;
+  row_ = plan.graph().on_device() ? "queue" : "worker";
   events_.assign(plan.events_per_run(), TraceEvent{});
   plan.trace(&events_);
   run_ = now();
@@ -60,7 +61,7 @@ void Trace::save(const std::filesystem::path& path) const {
   text += "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"wengert train\"}}";
   for (const int row : rows) {
     text += fmt::format(",\n{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":{},\"args\":{{\"name\":\"{}\"}}}}", row,
-                        row == 0 ? "training loop" : fmt::format("worker {}", row - 1));
+                        row == 0 ? "training loop" : fmt::format("{} {}", row_, row - 1));
   }
   std::vector<std::string> names;
   for (const std::string& name : names_) names.push_back(quoted(name));

@@ -1,4 +1,4 @@
-// Trace: what the first steps of a training did when, on which thread, as a file for chrome://tracing and ui.perfetto.dev.
+// Trace: what the first steps of a training did when, on which thread or queue of a device, as a file for chrome://tracing and ui.perfetto.dev.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,12 @@ class Trace {
   void end(Plan& plan, Index step);
   static std::int64_t now();
 
-  // Written aside and renamed: one row a worker, and one for the training loop around them.
+  // Written aside and renamed: one row a worker or queue, and one for the training loop around them.
   void save(const std::filesystem::path& path) const;
 
  private:
   struct Span {
-    int name = 0, row = 0;  // row 0 is the training loop, row 1 + w is worker w
+    int name = 0, row = 0;  // row 0 is the training loop, row 1 + w is worker or queue w
     Index chunk = -1;
     std::int64_t begin = 0, end = 0;
   };
@@ -40,6 +40,7 @@ class Trace {
 
   Index most_steps_, steps_ = 0;
   std::int64_t from_ = 0, run_ = 0;
+  const char* row_ = "worker";
   std::vector<TraceEvent> events_;
   std::vector<std::string> names_;
   std::map<std::string, int> ids_;

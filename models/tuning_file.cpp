@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <wengert/backends/direct/target.hpp>
+#include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/engine/op.hpp>
 #include <wengert/models/files/atomic_file.hpp>
@@ -63,8 +64,8 @@ Layout layout_named(const std::string& text) {
 }
 
 // In what the file's machine differs from this one, or empty.
-std::string difference(const Json& machine) {
-  const TuningMachine here = TuningMachine::here();
+std::string difference(const Json& machine, Device device) {
+  const TuningMachine here = TuningMachine::here(device);
   const auto differs = [&](const char* key, const char* what, const std::string& ours) {
     const auto theirs = machine.at(key).get<std::string>();
     return theirs == ours ? std::string() : fmt::format("it was measured {} '{}', this is '{}'", what, theirs, ours);
@@ -91,7 +92,10 @@ plan::Tuning winners_of(const Json& json) {
 
 }  // namespace
 
-TuningMachine TuningMachine::here() { return {processor_name(), direct::target(), WENGERT_VERSION}; }
+TuningMachine TuningMachine::here(Device device) {
+  if (device != Device{}) return {device_runtime(device)->describe(), name(device.kind), WENGERT_VERSION};
+  return {processor_name(), direct::target(), WENGERT_VERSION};
+}
 
 plan::Tuning tuning_of(const TuningReport& report) {
   plan::Tuning tuning;
@@ -121,7 +125,7 @@ void write_tuning(const std::filesystem::path& path, const TuningReport& report)
   write_file_atomically(path, json.dump(1) + "\n");
 }
 
-TuningFile read_tuning(const std::filesystem::path& path) {
+TuningFile read_tuning(const std::filesystem::path& path, Device device) {
   const std::string who = "[tuning '" + path.string() + "'] ";
   std::ifstream file(path);
   if (!file || std::filesystem::is_directory(path)) fail(who + "wanted a file that can be read");
@@ -132,7 +136,7 @@ TuningFile read_tuning(const std::filesystem::path& path) {
     if (const Json& version = json.at(tuning_format_key); version != format_version) {
       return {std::nullopt, who + fmt::format("wanted format {}, found {}", format_version, version.dump())};
     }
-    if (const std::string reason = difference(json.at("machine")); !reason.empty()) return {std::nullopt, who + reason};
+    if (const std::string reason = difference(json.at("machine"), device); !reason.empty()) return {std::nullopt, who + reason};
     return {winners_of(json), {}};
   } catch (const std::exception& error) {  // of JSON, or of ours
     std::string reason = error.what();

@@ -15,8 +15,8 @@ constexpr const char* tuning_format_key = "wengert_tuning";  // the first key of
 
 // What a tuning depends on.
 struct TuningMachine {
-  std::string processor = {}, target = {}, version = {};  // CPU model, vector instructions in use, of Wengert
-  static TuningMachine here();
+  std::string processor = {}, target = {}, version = {};  // CPU or GPU model, vector instructions in use (of a GPU "cuda"), of Wengert
+  static TuningMachine here(Device device = {});          // an open one
 };
 
 // One kernel in one layout of its first output, for one op on one set of sizes.
@@ -53,11 +53,11 @@ plan::Tuning tuning_of(const TuningReport& report);
 // Written aside and renamed.
 void write_tuning(const std::filesystem::path& path, const TuningReport& report);
 
-// What a file holds, or in one line why it is not for this machine and version, or not a tuning file. Throws Error where there is none.
+// What a file holds, or in one line why it is not for this device and version, or not a tuning file. Throws Error where there is none.
 struct TuningFile {
   std::optional<plan::Tuning> tuning = {};
   std::string refusal = {};
 };
-TuningFile read_tuning(const std::filesystem::path& path);
+TuningFile read_tuning(const std::filesystem::path& path, Device device = {});
 
 }  // namespace wengert

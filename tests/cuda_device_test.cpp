@@ -288,3 +288,17 @@ TEST_CASE("cuda device: values that are not finite, or whose square is not, are 
   many[150] = {on_bad.data(), 3000, 42};
   CHECK(found(many) == 42);
 }
+
+TEST_CASE("cuda device: the time between two events") {
+  const auto device = runtime();
+  const auto queue = device->make_queue();
+  const Floats x(*device, 1000);
+  const auto untimed = queue->record(), begin = queue->record_time();
+  queue->fill(x.data(), 1, x.bytes());
+  const auto end = queue->record_time();
+  end->wait();
+  CHECK(end->seconds_since(*begin) >= 0);
+  CHECK(end->seconds_since(*begin) < 100);
+  CHECK(begin->seconds_since(*end) <= 0);
+  CHECK(message_of<wg::Error>([&] { end->seconds_since(*untimed); }) != "no error");
+}

@@ -1,6 +1,8 @@
 // Values, plans and trainings on a device: the one that tests/main.cpp has opened, emulated on the host or a real one.
 #include <doctest/doctest.h>
 
+#include <chrono>
+
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/device.hpp>
@@ -9,6 +11,7 @@
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/models/script.hpp>
 #include <wengert/models/trainer.hpp>
+#include <wengert/models/training_step.hpp>
 #include <wengert/ops/catalogue.hpp>
 #include <wengert/ops/fusion/fusions.hpp>
 
@@ -369,6 +372,35 @@ TEST_CASE("a recording follows a parameter that it assigns and does not read") {
     CHECK(kept.value().at(2) == 2 * value);
     if (value == 2.0) kept.to({}), kept.to(on_cuda);
   }
+}
+
+TEST_CASE("a trace of a plan on a device has every call, at the device's own times") {
+  Model model(MnistCnn{}, {1, 28, 28});
+  model.initialise(1);
+  model.to(on_cuda);
+  Update update(Adam::report(), {});
+  PlanOptions options = plan_options();
+  options.device = on_cuda;
+  TrainingStep training(model, update, 8, 1, options);
+  const double rate = rate_of(update.optimiser());
+  training.run(1, rate);
+  Plan& plan = training.plan();
+  std::vector<TraceEvent> events(plan.events_per_run());
+  plan.trace(&events);
+  const auto before = std::chrono::steady_clock::now().time_since_epoch().count();
+  training.run(2, rate);
+  const auto after = std::chrono::steady_clock::now().time_since_epoch().count();
+  plan.trace(nullptr);
+  std::vector<const TraceEvent*> updates;
+  for (const TraceEvent& event : events) {
+    REQUIRE(event.step != nullptr);
+    CAPTURE(event.step->text());
+    CHECK((before <= event.begin && event.begin <= event.end));
+    if (is_emulated()) CHECK(event.end <= after);  // another clock, elsewhere
+    if (event.step->op->name == "adam") updates.push_back(&event);
+  }
+  REQUIRE(updates.size() > 1);  // in one launch
+  for (const TraceEvent* const one : updates) CHECK((one->begin == updates[0]->begin && one->end == updates[0]->end));
 }
 
 TEST_CASE("products that the vendor's library makes, in a plan that is recorded and replayed") {

@@ -15,6 +15,7 @@
 #include "../tools/wengert/experiment/results.hpp"
 #include "../tools/wengert/experiment/tables.hpp"
 #include "scratch_folder.hpp"
+#include "source_folder.hpp"
 
 using namespace wengert;
 using namespace wengert::command::experiment;
@@ -22,7 +23,7 @@ using namespace wengert::test;
 
 namespace {
 
-Results made_up() { return read_results(std::filesystem::path(WENGERT_SOURCE) / "tests" / "reference" / "experiment.jsonl"); }
+Results made_up() { return read_results(test::source_folder() / "tests" / "reference" / "experiment.jsonl"); }
 
 Results only(const Results& all, const std::string& experiment) {
   Results part{all.header, {}};

@@ -18,7 +18,7 @@ def run(folder, *options):
 with tempfile.TemporaryDirectory() as folder:
     done, text = run(folder, "--device", "cpu", "--tests", "*cuda_open_test.cpp")
     assert done.returncode == 0, done.stderr
-    for wanted in ("# Wengert on a GPU", "passed: [doctest] test cases:", "| 8 | ", "PyTorch (", "absent", "gpu.trace.json"):
+    for wanted in ("# Wengert on a GPU", "passed: [doctest] test cases:", "| 8 | ", "PyTorch (", "| auto | ", "| cuda-cudnn | absent: ", "gpu.trace.json"):
         assert wanted in text, (wanted, text)
     assert (pathlib.Path(folder) / "gpu.trace.json").stat().st_size > 0
 

@@ -11,13 +11,14 @@
 #include <wengert/models/trainer.hpp>
 
 #include "scratch_folder.hpp"
+#include "source_folder.hpp"
 
 namespace {
 
 using namespace wengert;
 using test::contains;
 
-std::string script_file(const std::string& name) { return std::string(WENGERT_SOURCE) + "/tools/scripts/" + name + ".toml"; }
+std::string script_file(const std::string& name) { return (test::source_folder() / "tools" / "scripts" / (name + ".toml")).string(); }
 
 Model model_of(const Script& script) { return Model(script.network, script.input, script.text); }
 

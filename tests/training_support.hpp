@@ -16,6 +16,7 @@
 
 #include "ops_support.hpp"
 #include "plan_support.hpp"
+#include "source_folder.hpp"
 
 namespace wengert::test {
 
@@ -93,7 +94,7 @@ struct Training {
 
 inline std::vector<std::filesystem::path> scripts() {
   std::vector<std::filesystem::path> all;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(WENGERT_SOURCE) + "/tools/scripts")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "tools" / "scripts")) {
     if (entry.path().extension() == ".toml") all.push_back(entry.path());
   }
   std::sort(all.begin(), all.end());

@@ -28,6 +28,9 @@ struct ConvRung {
   ConvDirection weight;   // x, y -> w
 };
 
+// A rung that refuses everything.
+ConvRung no_cudnn();
+
 // What may follow a convolution. Absent: null.
 struct ConvEpilogue {
   const float* bias = nullptr;  // (K), added
@@ -57,6 +60,7 @@ struct ConvFunctions {
   ConvRung plain = {};   // one thread an output (kernels/conv_plain.hpp)
   ConvRung tiled = {};   // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
   ConvRung im2col = {};  // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
+  ConvRung cudnn = no_cudnn();  // NVIDIA's library, to compare with (runtime/cudnn.cpp); not in the emulator
   ConvFused fused = {};
 };
 
@@ -64,5 +68,6 @@ ConvFunctions device_conv_functions();  // kernels/conv.cu; its parts, each in t
 void add_device_conv_tiled(ConvFunctions& functions);
 void add_device_conv_pool(ConvFunctions& functions);
 void add_device_conv_weight(ConvFunctions& functions);
+void add_device_conv_cudnn(ConvFunctions& functions);
 
 }  // namespace wengert::cuda

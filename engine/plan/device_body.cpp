@@ -1,6 +1,7 @@
 // A plan on a device: all values in one arena there, independent steps on several queues, the whole run recorded once and replayed.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -15,6 +16,7 @@ namespace wengert::plan {
 
 namespace {
 
+constexpr double nanoseconds = 1e9;
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 constexpr Index alignment = 256;
@@ -112,7 +114,9 @@ class DeviceBody final : public Body {
     DeviceQueue& common = runtime_->queue();
     if (common.work() != known_work_) queues_[0]->wait_for(*common.record());  // what was moved here, or what another plan did
     inputs_.upload(*queues_[0]);
-    if (trace_ != nullptr || !warm_) {  // what libraries and kernels make at their first call is in no recording
+    if (trace_ != nullptr) {
+      give_traced();
+    } else if (!warm_) {  // what libraries and kernels make at their first call is in no recording
       give();
       warm_ = true;
     } else {
@@ -145,10 +149,7 @@ class DeviceBody final : public Body {
   }
   View view(ValueId id) const override { return view_at(id, address_[static_cast<std::size_t>(id)]); }
   Index bytes() const override { return arenas_.batch + static_cast<Index>(queues_.size()) * arenas_.workspace; }
-  void trace(std::vector<TraceEvent>* events) override {
-    trace_ = events;
-    trace_count_ = 0;
-  }
+  void trace(std::vector<TraceEvent>* events) override { trace_ = events; }
   std::size_t events_per_run() const override {
     std::size_t events = 0;
     for (const Level& level : program_.levels) events += level.calls.size();
@@ -191,6 +192,32 @@ class DeviceBody final : public Body {
     recording_ = queues_[0]->end_capture();
   }
 
+  // A run, not recorded, with the device's own times of all calls. Waits for it.
+  void give_traced() {
+    const Time origin = queues_[0]->record_time();
+    origin->wait();
+    const std::int64_t here = now();
+    spans_.clear();
+    give();
+    warm_ = true;
+    queues_[0]->wait();
+    const auto when = [&](const Time& time) { return here + std::llround(time->seconds_since(*origin) * nanoseconds); };
+    for (std::size_t i = 0; i < std::min(spans_.size(), trace_->size()); ++i)
+      (*trace_)[i] = {spans_[i].step, nullptr, spans_[i].queue, -1, when(spans_[i].begin), when(spans_[i].end)};
+  }
+
+  using Time = std::shared_ptr<DeviceEvent>;
+  // One call, or one of those that are made together and take the same time.
+  struct Span {
+    const Step* step;
+    int queue;
+    Time begin, end;
+  };
+  Time time(std::size_t q) { return trace_ != nullptr ? Time(queues_[q]->record_time()) : nullptr; }
+  void note(const Step& step, std::size_t q, const Time& begin, const Time& end) {
+    if (trace_ != nullptr) spans_.push_back({&step, static_cast<int>(q), begin, end});
+  }
+
   // All work of a run: level by level, a level's tasks on the queues in turn.
   void give() {
     bool watched = !options_.guard;
@@ -219,7 +246,7 @@ class DeviceBody final : public Body {
 
   bool is_given_together(const Level& level, const Task& task) const {
     const Call& call = level.calls[task.first];
-    return trace_ == nullptr && task.count == 1 && call.kind == Call::Kind::kernel && graph_.step(call.step).kernel->run_together;
+    return task.count == 1 && call.kind == Call::Kind::kernel && graph_.step(call.step).kernel->run_together;
   }
 
   // The calls of a level that their kernels make in one launch.
@@ -233,13 +260,18 @@ class DeviceBody final : public Body {
     for (const Kernel* const kernel : kernels) {
       std::vector<std::vector<View>> views;
       std::vector<KernelCall> calls;
+      std::vector<const Step*> steps;
+      const Time begin = time(0);
       for (const Task& task : level.tasks) {
         const Call& call = level.calls[task.first];
         if (!is_given_together(level, task) || graph_.step(call.step).kernel != kernel) continue;
         views.push_back(views_of(call));
         calls.push_back(kernel_call(call, views.back(), 0));
+        steps.push_back(&graph_.step(call.step));
       }
       kernel->run_together(calls);
+      const Time end = time(0);
+      for (const Step* const step : steps) note(*step, 0, begin, end);
     }
   }
 
@@ -261,7 +293,7 @@ class DeviceBody final : public Body {
   void give_call(const Call& call, std::size_t q) {
     const Step& step = graph_.step(call.step);
     DeviceQueue& queue = *queues_[q];
-    const std::int64_t begin = trace_ != nullptr ? now() : 0;
+    const Time begin = time(q);
     const std::vector<View> views = views_of(call);
     if (call.kind == Call::Kind::assign) {
       queue.node = texts_[static_cast<std::size_t>(call.step)].c_str();
@@ -269,9 +301,7 @@ class DeviceBody final : public Body {
     } else {
       step.prepared->run(kernel_call(call, views, q));
     }
-    if (trace_ == nullptr) return;
-    queue.wait();
-    if (trace_count_ < trace_->size()) (*trace_)[trace_count_++] = {&step, nullptr, static_cast<int>(q), -1, begin, now()};
+    note(step, q, begin, time(q));
   }
 
   // What the updates of parameters read, and what is assigned to others, as far as steps have made it before.
@@ -315,7 +345,7 @@ class DeviceBody final : public Body {
   std::int64_t known_work_ = -1;                     // of the runtime's queue(), as far as a run need not wait for it
   std::vector<std::pair<ValueId, Tensor>> fetched_;  // of the last run
   std::vector<TraceEvent>* trace_ = nullptr;
-  std::size_t trace_count_ = 0;
+  std::vector<Span> spans_;
 };
 
 }  // namespace

@@ -30,9 +30,9 @@ struct PlanOptions {
 struct TraceEvent {
   const plan::Step* step = nullptr;  // null: summing partial results
   const plan::Step* sums = nullptr;  // then those of this step
-  int worker = 0;
-  Index chunk = -1;                 // -1: the whole batch
-  std::int64_t begin = 0, end = 0;  // nanoseconds of the steady clock
+  int worker = 0;                    // or queue of a device
+  Index chunk = -1;                  // -1: the whole batch
+  std::int64_t begin = 0, end = 0;   // nanoseconds of the steady clock
 };
 
 // A guarded value of a run is not finite.
@@ -71,7 +71,8 @@ class Plan {
   const plan::Arenas& arenas() const;
   Index barriers() const;
   Index bytes() const;  // of all its memory, over all workers
-  // From now on every run fills the next of `events`, as far as there are any: nothing is allocated. null stops it.
+  // From now on every run fills the next of `events`, as far as there are any: nothing is allocated. null stops it. On a device each run is waited for
+  // and fills the events anew, with the device's own times.
   void trace(std::vector<TraceEvent>* events);
   std::size_t events_per_run() const;
 

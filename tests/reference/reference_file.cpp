@@ -10,12 +10,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "../source_folder.hpp"
+
 using namespace wengert;
 using nlohmann::json;
 
 namespace {
 
-const char* const path = WENGERT_SOURCE "/tests/reference/reference.json";
+const std::string path = (test::source_folder() / "tests" / "reference" / "reference.json").string();
 
 std::vector<ReferenceCase> read_file() {
   std::ifstream file(path);

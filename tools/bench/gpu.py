@@ -20,6 +20,7 @@ from systems import CORES, Failure, Peer
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 WANTED_ACCURACY = 0.99  # of the fast training
+RUNGS = ("cuda-plain", "cuda-im2col", "cuda-cudnn")  # kernels of convolutions, beside those that a plan takes
 
 
 def options_of(arguments):
@@ -109,8 +110,7 @@ class Report:
         for batch in o.batches:
             ours, theirs = [], []
             for _ in range(o.rounds):
-                done = json.loads(self.wanted("bench", "step", "--device", o.device, "--batch", batch, "--steps", o.steps, "--json"))
-                ours.append(done["ms_per_step"])
+                ours.append(self.step(batch, "auto"))
                 if peer is not None:
                     try:
                         theirs += peer.ask("step", "mnist_cnn", batch, o.steps)["ms"]
@@ -121,6 +121,24 @@ class Report:
             why = f"PyTorch {peer.about['version']}, one CUDA graph a step, f32 without TF32."
             peer.close()
         self.add("Training steps", table(("batch", "Wengert", "PyTorch", "images/s"), rows) + f"\n\nMedian (least to most) of {o.rounds} rounds. {why}")
+
+    def rungs(self):
+        """The same step with other kernels for its convolutions, nothing fused with those."""
+        o, rows = self.options, []
+        for kernel in ("auto", *RUNGS):
+            try:
+                self.wanted("bench", "conv", "--device", o.device, "--kernel", kernel, "--alone", "--shape", "1,1,8,8,1,3,3", "--rounds", 1)
+                choice = kernel if kernel == "auto" else f"{kernel},auto"
+                rows.append((kernel, *(spread([self.step(batch, choice) for _ in range(o.rounds)], "ms") for batch in o.batches)))
+            except Failure as failure:
+                rows.append((kernel, f"absent: {failure}", *[""] * (len(o.batches) - 1)))
+        self.add("Kernels of the convolutions", table(("kernel", *(f"batch {batch}" for batch in o.batches)), rows))
+
+    def step(self, batch, kernel):
+        """Milliseconds."""
+        o = self.options
+        done = self.wanted("bench", "step", "--device", o.device, "--batch", batch, "--steps", o.steps, "--kernel", kernel, "--json")
+        return json.loads(done)["ms_per_step"]
 
     def training(self):
         """From the start of a process to its end, the accuracy on the test set with it."""
@@ -142,7 +160,7 @@ class Report:
             self.wanted("train", "--device", self.options.device, "--steps", 20, "--quiet", "--trace", trace, "--out", f"{folder}/model.safetensors")
             kept = self.options.out.with_suffix(".trace.json")
             shutil.copy(trace, kept)
-        self.add("Trace", f"20 steps with every kernel waited for: {kept.name}, for a trace viewer.")
+        self.add("Trace", f"20 steps with the device's own times of every kernel: {kept.name}, for a trace viewer.")
 
     def wanted(self, *words):
         done = subprocess.run([self.command, *map(str, words)], capture_output=True, text=True)
@@ -154,7 +172,7 @@ class Report:
 def main():
     options = options_of(sys.argv[1:])
     report = Report(options)
-    sections = [report.machine, report.tests, report.steps, *([report.training] if options.seeds > 0 else []), report.kernels,
+    sections = [report.machine, report.tests, report.steps, report.rungs, *([report.training] if options.seeds > 0 else []), report.kernels,
                 *([] if options.quick else [report.sanitizers])]
     for section in sections:
         try:

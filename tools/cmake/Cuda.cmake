@@ -2,7 +2,7 @@
 # asked for, because cuBLAS is hundreds of megabytes and everything else shall run where CUDA's libraries are not.
 if(NOT DEFINED CMAKE_CUDA_COMPILER_LAUNCHER AND CCACHE)
   # By the list of files read: preprocessed text would not tell apart what is compiled for one architecture only.
-  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR= CCACHE_DEPEND=1 ${CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${ccache} CCACHE_DEPEND=1 ${CCACHE})
 endif()
 enable_language(CUDA)
 if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know it
@@ -36,12 +36,25 @@ set_source_files_properties(backends/cuda/runtime/check.cpp PROPERTIES
   COMPILE_DEFINITIONS "WENGERT_CUDA_ARCHITECTURES=\"${text} and newer ones\"")
 target_include_directories(wengert_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
 # nvcc's own host code is not pedantic.
-set(host -Wall,-Wextra,-ffp-contract=off,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=,-fmacro-prefix-map=${PROJECT_BINARY_DIR}/include/wengert/=)
+if(CCACHE)
+  list(FILTER prefixes INCLUDE REGEX "=[.i]")  # relative ones; a path of this folder's would be part of what ccache looks for
+endif()
+list(JOIN prefixes , host)
+set(host -Wall,-Wextra,-ffp-contract=off,${host})
 # A kernel that spills registers, or keeps an array in memory, is slow: ptxas warns.
 set(options -Xptxas=--warn-on-spills -Xptxas=--warn-on-local-memory-usage -Xcompiler=${host} $<$<BOOL:${WENGERT_WERROR}>:-Werror=all-warnings> $<$<BOOL:${WENGERT_WERROR}>:-Xcompiler=-Werror>)
 target_compile_options(wengert_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${options}>")
 target_link_options(wengert_cuda PRIVATE LINKER:--exclude-libs,ALL)  # its CUDA runtime is its own, whatever else is in the process
 target_link_libraries(wengert_cuda PRIVATE wengert fmt::fmt CUDA::cudart_static CUDA::cublas)
+# cuDNN, where it lies beside CUDA or in the system's folders, is a kernel to compare with.
+find_path(WENGERT_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(WENGERT_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+mark_as_advanced(WENGERT_CUDNN_INCLUDE WENGERT_CUDNN_LIBRARY)
+if(WENGERT_CUDNN_INCLUDE AND WENGERT_CUDNN_LIBRARY)
+  set_source_files_properties(backends/cuda/runtime/cudnn.cpp PROPERTIES
+    COMPILE_DEFINITIONS WENGERT_CUDNN INCLUDE_DIRECTORIES "${WENGERT_CUDNN_INCLUDE}")
+  target_link_libraries(wengert_cuda PRIVATE ${WENGERT_CUDNN_LIBRARY})
+endif()
 install(TARGETS wengert_cuda DESTINATION lib)
 
 # Registers, spills and theoretical occupancy of every kernel, as a table.

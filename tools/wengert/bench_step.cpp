@@ -67,7 +67,7 @@ int run(const StepArguments& a) {
   options.eager = a.eager;
   options.no_fusions = a.no_fusions;
   options.device = a.device;
-  options.tuning = open_tuning(a.tuning, script.name, a.threads);
+  options.tuning = open_tuning(a.tuning, script.name, a.threads, a.device);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
   const Images set(a.data, script, trainer.model(), Split::train);
   const Shape& image = script.input;
@@ -76,7 +76,7 @@ int run(const StepArguments& a) {
   const Planned planned({.script = a.script, .batch = a.batch, .threads = a.threads});  // for the FLOPs, which any plan has alike
   std::vector<double> seconds;
   const bool on_device = a.device != Device{};
-  if (on_device) seconds = seconds_on_device(trainer, open_dataset(a.data, script.data, Split::train), a.warm_up, a.steps);
+  if (on_device) seconds = seconds_on_device(trainer, set.set(), a.warm_up, a.steps);
   for (Index step = 0; step < a.warm_up + a.steps && !on_device; ++step) {
     set.fill(step, images.mutable_view(), labels.mutable_view().write<std::int32_t>());
     const auto start = std::chrono::steady_clock::now();

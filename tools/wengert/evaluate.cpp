@@ -57,7 +57,7 @@ void print_table(const Evaluation& e) {
 int run(const EvaluateArguments& a) {
   set_threads(a.threads);
   const Script script = script_of(a.model, a.script);
-  Context::current().tuning = open_tuning(a.tuning, script.name, a.threads);
+  Context::current().tuning = open_tuning(a.tuning, script.name, a.threads, a.device);
   Model model = load_model(a.model, script);
   model.to(a.device);
   const Evaluation result = evaluate(model, open_dataset_of(a.model, a.data, script.data, Split::test), a.eager);

@@ -1,34 +1,48 @@
 #include "images.hpp"
 
+#include <vector>
+
 #include "data.hpp"
 #include "output.hpp"
 
 namespace wengert::command {
 
+namespace {
+
+Dataset random_set(const Shape& image, Index classes) {
+  constexpr Index count = 1024;
+  constexpr std::uint32_t factor = 1664525, offset = 1013904223;  // Numerical Recipes' generator
+  constexpr int best_bits = 24;                                   // those above change most
+  Dataset set{Tensor::uninitialised({{count, image[0], image[1], image[2]}, DType::u8}), Tensor::uninitialised({{count}, DType::i32}),
+              classes};
+  std::uint8_t* const pixels = set.images.mutable_view().write<std::uint8_t>();
+  std::uint32_t state = 1;
+  for (Index i = 0; i < set.images.elements(); ++i) {
+    state = state * factor + offset;
+    pixels[i] = static_cast<std::uint8_t>(state >> best_bits);
+  }
+  for (Index i = 0; i < count; ++i) set.labels.mutable_view().write<std::int32_t>()[i] = static_cast<std::int32_t>(i % classes);
+  return set;
+}
+
+}  // namespace
+
 Images::Images(const std::string& data, const Script& script, const Model& model, Split split)
-    : set_(open_dataset(data, script.data, split)), classes_(model.classes()) {
+    : set_(open_dataset(data, script.data, split)) {
+  const Index classes = model.classes();
   if (!data.empty()) {
     set_.want_images("--data", model.image());
-    set_.want_classes("--data", classes_);
+    set_.want_classes("--data", classes);
   }
-  real_ = set_.image() == model.image() && set_.classes <= classes_;
-  if (!real_) warn("no images " + model.image().text() + " at hand: times are taken on random ones");
+  if (set_.image() == model.image() && set_.classes <= classes) return;
+  warn("no images " + model.image().text() + " at hand: times are taken on random ones");
+  set_ = random_set(model.image(), classes);
 }
 
 void Images::fill(Index step, const View& images, std::int32_t* labels) const {
-  const Index count = images.shape[0];
-  if (real_) {
-    std::vector<Index> positions(static_cast<std::size_t>(count));
-    for (Index i = 0; i < count; ++i) positions[static_cast<std::size_t>(i)] = (step * count + i) % set_.size();
-    return set_.gather(positions.data(), count, images.write<float>(), labels);
-  }
-  constexpr std::uint32_t factor = 1664525, offset = 1013904223;  // Numerical Recipes' generator
-  auto state = static_cast<std::uint32_t>(step);
-  for (Index i = 0; i < images.elements(); ++i) {
-    state = state * factor + offset;
-    images.write<float>()[i] = static_cast<float>(state >> 8) * 0x1p-24f;
-  }
-  for (Index i = 0; i < count; ++i) labels[i] = static_cast<std::int32_t>((step + i) % classes_);
+  std::vector<Index> positions(static_cast<std::size_t>(images.shape[0]));
+  for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = (step * images.shape[0] + static_cast<Index>(i)) % set_.size();
+  set_.gather(positions.data(), images.shape[0], images.write<float>(), labels);
 }
 
 }  // namespace wengert::command

@@ -17,11 +17,10 @@ class Images {
 
   // The batch of a step, which counts from 0: f32 (N,C,H,W) and N labels.
   void fill(Index step, const View& images, std::int32_t* labels) const;
+  const Dataset& set() const { return set_; }
 
  private:
   Dataset set_;
-  Index classes_;
-  bool real_;
 };
 
 }  // namespace wengert::command

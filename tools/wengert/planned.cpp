@@ -25,7 +25,7 @@ Planned::Planned(const PlanRequest& request)
       update_(script_.optimiser, script_.options.rate_groups) {
   model_.initialise(script_.options.seed);
   model_.to(device_);
-  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name, request.threads);
+  const std::shared_ptr<const plan::Tuning> tuning = open_tuning(request.tuning, script_.name, request.threads, request.device);
   PlanOptions made = options(tuning);
   const auto start = std::chrono::steady_clock::now();
   if (request.inference) inference_ = std::make_unique<Predictor>(model_, batch_, std::move(made));
@@ -50,14 +50,14 @@ PlanOptions Planned::options(std::shared_ptr<const plan::Tuning> tuning) const {
   return options;
 }
 
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads) {
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads, Device device) {
   if (path.empty()) return nullptr;
-  TuningFile file = read_tuning(path);
+  TuningFile file = read_tuning(path, device);
   if (file.tuning && file.tuning->script != script) {
     warn(fmt::format("[tuning '{}'] it was measured for '{}', this is '{}': what it does not know takes the usual kernels", path,
                      file.tuning->script, script));
   }
-  if (const int here = tbb_executor(threads)->workers(); file.tuning && file.tuning->threads != here) {
+  if (const int here = tbb_executor(threads)->workers(); file.tuning && device == Device{} && file.tuning->threads != here) {
     warn(fmt::format("[tuning '{}'] it was measured with threads {}, this run has {}: another kernel may be the fastest", path,
                      file.tuning->threads, here));
   }

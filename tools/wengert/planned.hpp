@@ -29,6 +29,7 @@ class Planned {
   Model& model() { return model_; }
   Index batch() const { return batch_; }
   int workers() const { return executor_->workers(); }
+  Device device() const { return device_; }
   double milliseconds() const { return milliseconds_; }  // that declaring and planning took
   double flops() const;                                  // of convolutions and products, in one run; dense, however a kernel does them
   Plan& plan() const { return inference_ ? inference_->plan() : training_->plan(); }
@@ -57,6 +58,6 @@ class Planned {
 // The tuning file of --tuning, or null where none is given. One that does not fit this machine is refused in a line on standard error, and
 // null stands for it; that it was measured for another script or number of threads is said there too. Throws Error where there is no such
 // file.
-std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads);
+std::shared_ptr<const plan::Tuning> open_tuning(const std::string& path, const std::string& script, int threads, Device device);
 
 }  // namespace wengert::command

@@ -13,6 +13,7 @@
 #include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
 #include <wengert/models/script.hpp>
+#include <wengert/ops/catalogue.hpp>
 
 #include "command.hpp"
 #include "data.hpp"
@@ -28,6 +29,7 @@ using Json = nlohmann::ordered_json;
 
 struct Request {
   std::string script, kernel = "auto";
+  Device device = {};
   bool as_dot = false, as_json = false;
 };
 
@@ -49,10 +51,10 @@ double flops_of(const Tape& tape, const Node& node) {
   return node.op->flops({node.attributes, specs});
 }
 
-std::string kernel_of(const Tape& tape, const Node& node, const KernelChoice& choice) {
+std::string kernel_of(const Tape& tape, const Node& node, const KernelChoice& choice, Device device) {
   const std::vector<Spec> specs = input_specs(tape, node);
   try {
-    const OpQuery query{node.attributes, specs};
+    const OpQuery query{node.attributes, specs, {}, device};
     return choose_kernel(*node.op, query, node.op->shapes(query), choice).backend;
   } catch (const Error& error) {
     fail(node.text() + " " + error.what());
@@ -81,7 +83,7 @@ struct Row {
 
 struct Summary {
   Script script;
-  Tape tape{Tape::Mode::declaring};
+  Tape tape{builtin_catalogue(), Tape::Mode::declaring};  // with kernels for devices
   std::vector<Row> rows = {};
   Index parameters = 0;
   double flops = 0;
@@ -110,7 +112,7 @@ Summary summarise(const Request& request) {
     row.output = shape_text(node);
     const double flops = flops_of(summary.tape, node) / images;
     row.flops += flops;
-    const std::string kernel = kernel_of(summary.tape, node, choice);
+    const std::string kernel = kernel_of(summary.tape, node, choice, request.device);
     row.kernels[node.op->name] = kernel;
     if (flops > row.most) {
       row.most = flops;
@@ -191,6 +193,7 @@ void add_summary(CLI::App& app, int& status) {
   auto request = std::make_shared<Request>();
   summary->add_option("script", request->script, "A model script or the name of an installed one, or a saved model")->required();
   summary->add_option("--kernel", request->kernel, kernel_help());
+  add_device(*summary, request->device);
   CLI::Option* dot = summary->add_flag("--dot", request->as_dot, "Print the graph in the DOT language of Graphviz");
   summary->add_flag("--json", request->as_json, "Print JSON")->excludes(dot);
   summary->footer(

@@ -191,7 +191,7 @@ int run(const TrainArguments& a) {
   want_outputs("train", {{"--out", a.out, OutputFile::Kind::model},
                          {"--history", a.history, OutputFile::Kind::history},
                          {"--trace", a.trace, OutputFile::Kind::trace}});
-  script.options.tuning = open_tuning(a.tuning, script.name, script.options.threads);
+  script.options.tuning = open_tuning(a.tuning, script.name, script.options.threads, script.options.device);
   if (!a.trace.empty()) {
     if (script.options.eager) fail("[train] wanted a plan for --trace, got an eager training");
     script.options.trace = std::make_shared<Trace>(traced_steps);

@@ -3,12 +3,16 @@
 #include <chrono>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <wengert/engine/context.hpp>
 #include <wengert/engine/error.hpp>
+#include <wengert/engine/plan/passes.hpp>
+#include <wengert/engine/samples.hpp>
 #include <wengert/engine/structural.hpp>
 #include <wengert/models/evaluation.hpp>
 #include <wengert/models/tuning_file.hpp>
@@ -39,6 +43,26 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// A candidate of one step.
+struct Candidate {
+  TuningCandidate row;
+  std::function<void()> run;  // once, as a plan runs it
+  std::function<std::vector<Tensor>()> outputs;
+  bool admitted() const { return row.refusal.empty(); }
+};
+
+// A step to tune: its kernels in the layouts that they may have, the usual one among them, and what the naive one makes of the same inputs.
+struct Subject {
+  std::string key;
+  const plan::Step& step;
+  Layout usual_layout;
+  std::vector<Candidate> candidates = {};
+  std::vector<Tensor> wanted = {};
+  bool is_usual(const Candidate& candidate) const {
+    return candidate.row.kernel == step.kernel->backend && candidate.row.layout == usual_layout;
+  }
+};
+
 // One call on every worker at once, or one call over the whole batch cut in slices: as a plan runs it.
 void run_once(const Trial& trial, Executor& executor) {
   if (!trial.whole()) {
@@ -49,72 +73,113 @@ void run_once(const Trial& trial, Executor& executor) {
   executor.run(trial.slices(), [&](Index slice, int) { trial.run_slice(slice); });
 }
 
-// A candidate of one step, with the trial that times it.
-struct Candidate {
-  TuningCandidate row;
-  std::unique_ptr<Trial> trial;
-  bool admitted() const { return row.refusal.empty(); }
-};
+// A plan may choose the layout of what nobody outside reads and no rule has settled.
+std::vector<Layout> layouts(const StepQuery& asked, const Kernel& kernel) {
+  const plan::Value& value = asked.graph.value(asked.step.outputs[0]);
+  if (asked.step.prefer != Layout::nchw) return {asked.step.prefer};
+  if (!kernel.prepare || value.wanted || value.spec.shape.rank() != 4) return {Layout::nchw};
+  return {Layout::nhwc8, Layout::nchw};
+}
+
+Candidate host_candidate(const Replay& replay, const plan::Step& step, const Kernel& kernel, Layout wanted, Executor& executor) {
+  const auto trial = std::make_shared<Trial>(replay, step, kernel, wanted, executor.workers());
+  Candidate candidate{{kernel.backend, wanted},
+                      [trial, &executor] { run_once(*trial, executor); },
+                      [trial] {
+                        trial->run(0);
+                        return trial->plain_outputs();
+                      }};
+  candidate.row.refusal = trial->refusal();
+  if (candidate.admitted()) candidate.row.layout = trial->layout();
+  return candidate;
+}
+
+// On the host, on the step's real operands.
+Subject host_subject(const Replay& replay, const plan::Step& step, Executor& executor) {
+  const StepQuery asked(replay, step);
+  Subject subject{asked.key(), step, asked.graph.value(step.outputs[0]).layout};
+  for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) {
+    if (kernel->device != Device::Kind::cpu) continue;
+    for (const Layout wanted : layouts(asked, *kernel)) {
+      Candidate candidate = host_candidate(replay, step, *kernel, wanted, executor);
+      const auto same = [&](const Candidate& other) {
+        return other.row.kernel == candidate.row.kernel && other.row.layout == candidate.row.layout;
+      };
+      if (std::none_of(subject.candidates.begin(), subject.candidates.end(), same)) subject.candidates.push_back(std::move(candidate));
+    }
+  }
+  Trial naive(replay, step, step.op->kernels.front(), Layout::nchw, 1, true);
+  if (!naive.refusal().empty()) fail(step.text() + " has no naive kernel to compare with: " + naive.refusal());
+  naive.run(0);
+  subject.wanted = naive.plain_outputs();
+  return subject;
+}
+
+// On a device, by eager calls on random operands of the step's sizes: the time of a call is its launch's and its kernels'.
+Subject device_subject(const plan::Graph& graph, const plan::Step& step) {
+  const std::vector<Spec> specs = graph.specs_of(step.inputs);
+  Subject subject{plan::tuning_key(step, {step.attributes, specs}), step, Layout::nchw};
+  std::vector<Var> here, there;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const Tensor value = is_float(specs[i].dtype) ? sample_tensor("tune", 0, static_cast<Index>(i), {specs[i].shape}, {1, specs[i].dtype})
+                                                  : Tensor::zeros(specs[i].shape, specs[i].dtype);
+    here.emplace_back(value, graph.value(step.inputs[i]).batched);
+    there.emplace_back(value.to(graph.device), graph.value(step.inputs[i]).batched);
+  }
+  const auto call = [&step](const std::string& backend, const std::vector<Var>& inputs) {
+    const NoRecording no_recording;
+    const KernelScope kernel(backend);
+    const Tape tape;  // for ops without inputs; nothing is recorded
+    CallOptions options;
+    options.tape = &tape;
+    std::vector<Tensor> outputs;
+    for (const Var& output : apply(*step.op, step.attributes, inputs, options)) outputs.push_back(output.value());
+    return outputs;
+  };
+  subject.wanted = call(step.op->kernels.front().backend, here);
+  OpQuery query{step.attributes, specs};
+  query.device = graph.device;
+  for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) {
+    if (kernel->device != graph.device.kind) continue;
+    Candidate candidate{{kernel->backend},
+                        [call, there, backend = kernel->backend, device = graph.device] {
+                          call(backend, there);
+                          wait_for(device);
+                        },
+                        [call, there, backend = kernel->backend] {
+                          std::vector<Tensor> outputs;
+                          for (const Tensor& output : call(backend, there)) outputs.push_back(output.to({}));
+                          return outputs;
+                        }};
+    candidate.row.refusal = kernel->refuse ? kernel->refuse(query) : "";
+    subject.candidates.push_back(std::move(candidate));
+  }
+  return subject;
+}
 
 class StepTuner {
  public:
-  StepTuner(const Replay& replay, const plan::Step& step, Executor& executor, int rounds)
-      : step_(step), executor_(executor), asked_(replay, step) {
-    collect(replay);
-    compare(replay);
+  StepTuner(Subject& subject, int rounds) : subject_(subject) {
+    compare();
     time(rounds);
   }
 
   TuningEntry entry() const {
-    TuningEntry entry{asked_.key(), step_.text()};
-    for (const Candidate& candidate : candidates_) entry.candidates.push_back(candidate.row);
+    TuningEntry entry{subject_.key, subject_.step.text()};
+    for (const Candidate& candidate : subject_.candidates) entry.candidates.push_back(candidate.row);
     const Candidate& best = winner(entry.reason);
-    entry.usual = step_.kernel->backend;
-    entry.usual_layout = default_layout();
+    entry.usual = subject_.step.kernel->backend;
+    entry.usual_layout = subject_.usual_layout;
     entry.winner = best.row.kernel;
-    if (best.row.layout != default_layout()) entry.layout = best.row.layout;
+    if (best.row.layout != subject_.usual_layout) entry.layout = best.row.layout;
     return entry;
   }
 
  private:
-  Layout default_layout() const { return asked_.graph.value(step_.outputs[0]).layout; }
-  bool is_default(const Candidate& candidate) const {
-    return candidate.row.kernel == step_.kernel->backend && candidate.row.layout == default_layout();
-  }
-
-  // A plan may choose the layout of what nobody outside reads and no rule has settled.
-  std::vector<Layout> layouts(const Kernel& kernel) const {
-    const plan::Value& value = asked_.graph.value(step_.outputs[0]);
-    if (step_.prefer != Layout::nchw) return {step_.prefer};
-    if (!kernel.prepare || value.wanted || value.spec.shape.rank() != 4) return {Layout::nchw};
-    return {Layout::nhwc8, Layout::nchw};
-  }
-
-  void collect(const Replay& replay) {
-    for (auto kernel = step_.op->kernels.rbegin(); kernel != step_.op->kernels.rend(); ++kernel) {
-      if (kernel->device != Device::Kind::cpu) continue;
-      for (const Layout wanted : layouts(*kernel)) {
-        Candidate candidate{{kernel->backend, wanted}, std::make_unique<Trial>(replay, step_, *kernel, wanted, executor_.workers())};
-        candidate.row.refusal = candidate.trial->refusal();
-        if (candidate.admitted()) candidate.row.layout = candidate.trial->layout();
-        const auto same = [&](const Candidate& other) {
-          return other.row.kernel == candidate.row.kernel && other.row.layout == candidate.row.layout;
-        };
-        if (std::none_of(candidates_.begin(), candidates_.end(), same)) candidates_.push_back(std::move(candidate));
-      }
-    }
-  }
-
-  void compare(const Replay& replay) {
-    const Kernel& kernel = step_.op->kernels.front();
-    Trial naive(replay, step_, kernel, Layout::nchw, 1, true);
-    if (!naive.refusal().empty()) fail(step_.text() + " has no naive kernel to compare with: " + naive.refusal());
-    naive.run(0);
-    const std::vector<Tensor> wanted = naive.plain_outputs();
-    for (Candidate& candidate : candidates_) {
-      if (!candidate.admitted() || candidate.row.kernel == kernel.backend) continue;
-      candidate.trial->run(0);
-      candidate.row.error = error_between(candidate.trial->plain_outputs(), wanted);
+  void compare() {
+    for (Candidate& candidate : subject_.candidates) {
+      if (!candidate.admitted() || candidate.row.kernel == subject_.step.op->kernels.front().backend) continue;
+      candidate.row.error = error_between(candidate.outputs(), subject_.wanted);
       if (candidate.row.error <= admitted_error) continue;
       candidate.row.refusal =
           fmt::format("it differs from naive by {:.1e} of the largest value, more than {:.0e}", candidate.row.error, admitted_error);
@@ -123,20 +188,20 @@ class StepTuner {
 
   void time(int rounds) {
     double fastest = std::numeric_limits<double>::infinity();
-    for (Candidate& candidate : candidates_) {
+    for (Candidate& candidate : subject_.candidates) {
       if (!candidate.admitted()) continue;
-      run_once(*candidate.trial, executor_);
+      candidate.run();
       const auto start = std::chrono::steady_clock::now();
-      run_once(*candidate.trial, executor_);
+      candidate.run();
       candidate.row.seconds = seconds_since(start);
       fastest = std::min(fastest, candidate.row.seconds);
     }
     std::vector<Candidate*> close;
     std::vector<std::function<void()>> bodies;
-    for (Candidate& candidate : candidates_) {
+    for (Candidate& candidate : subject_.candidates) {
       if (!candidate.admitted() || candidate.row.seconds > far_behind * fastest) continue;
       close.push_back(&candidate);
-      bodies.push_back([this, &candidate] { run_once(*candidate.trial, executor_); });
+      bodies.push_back(candidate.run);
     }
     if (bodies.size() < 2) return;
     const std::vector<Timing> timings = time_in_turn(bodies, rounds);
@@ -145,12 +210,12 @@ class StepTuner {
 
   const Candidate& winner(std::string& reason) const {
     const Candidate *best = nullptr, *usual = nullptr;
-    for (const Candidate& candidate : candidates_) {
+    for (const Candidate& candidate : subject_.candidates) {
       if (!candidate.admitted()) continue;
       if (best == nullptr || candidate.row.seconds < best->row.seconds) best = &candidate;
-      if (is_default(candidate)) usual = &candidate;
+      if (subject_.is_usual(candidate)) usual = &candidate;
     }
-    if (best == nullptr) fail(step_.text() + " has no kernel that agrees with naive");
+    if (best == nullptr) fail(subject_.step.text() + " has no kernel that agrees with naive");
     if (usual == nullptr || best == usual) {
       reason = "the fastest";
       return *best;
@@ -163,20 +228,24 @@ class StepTuner {
     return *usual;
   }
 
-  const plan::Step& step_;
-  Executor& executor_;
-  StepQuery asked_;
-  std::vector<Candidate> candidates_;
+  Subject& subject_;
 };
 
 void tune_steps(const Plan& plan, Executor& executor, int rounds, TuningReport& report) {
-  const Replay replay(plan);
+  const plan::Graph& graph = plan.graph();
+  std::optional<Replay> replay;
+  if (!graph.on_device()) replay.emplace(plan);
   std::set<std::string> known;
   for (const TuningEntry& entry : report.entries) known.insert(entry.key);
-  for (const plan::Step& step : replay.graph().steps) {
-    if (!step.alive || step.op->alias || step.attributes.holds<AssignAttributes>() || step.op->kernels.size() < 2) continue;
-    if (!known.insert(StepQuery(replay, step).key()).second) continue;
-    report.entries.push_back(StepTuner(replay, step, executor, rounds).entry());
+  for (const plan::Step& step : graph.steps) {
+    const auto& kernels = step.op->kernels;
+    const auto choices = std::count_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return k.device == graph.device.kind; });
+    if (!step.alive || step.op->alias || step.attributes.holds<AssignAttributes>() || choices < 2) continue;
+    const std::string key =
+        replay ? StepQuery(*replay, step).key() : plan::tuning_key(step, {step.attributes, graph.specs_of(step.inputs)});
+    if (!known.insert(key).second) continue;
+    Subject subject = replay ? host_subject(*replay, step, executor) : device_subject(graph, step);
+    report.entries.push_back(StepTuner(subject, rounds).entry());
   }
 }
 
@@ -187,8 +256,10 @@ void compare_plans(Planned& planned, const Images& images, double rate, TuningRe
   Index step = warm_up_steps;
   const auto turn = [&](TrainingStep& plan) {
     images.fill(step, plan.images(), plan.labels().write<std::int32_t>());
+    wait_for(planned.device());
     const auto start = std::chrono::steady_clock::now();
     plan.run(++step, rate);
+    wait_for(planned.device());
     return seconds_since(start);
   };
   constexpr int rounds = 41;
@@ -237,7 +308,7 @@ TuningReport tune(const Arguments& arguments) {
     training.run(step + 1, rate);
   }
   TuningReport report;
-  report.machine = TuningMachine::here();
+  report.machine = TuningMachine::here(arguments.device);
   report.script = planned.script().name;
   report.batch = planned.batch();
   report.chunk = planned.plan().graph().chunk;
@@ -249,9 +320,10 @@ TuningReport tune(const Arguments& arguments) {
   return report;
 }
 
-void print(const TuningReport& report, const std::string& out) {
-  print_line(fmt::format("{}, batch {} in chunks of {}, {} thread{}, {} on {}", report.script, report.batch, report.chunk, report.threads,
-                         report.threads == 1 ? "" : "s", report.machine.target, report.machine.processor));
+void print(const TuningReport& report, const std::string& out, bool on_device) {
+  const std::string how =
+      on_device ? "" : fmt::format(" in chunks of {}, {} thread{}", report.chunk, report.threads, report.threads == 1 ? "" : "s");
+  print_line(fmt::format("{}, batch {}{}, {} on {}", report.script, report.batch, how, report.machine.target, report.machine.processor));
   Table table({"step", "kernel", "layout", "time", "error"}, {3, 4});
   for (const TuningEntry& entry : report.entries) {
     for (const TuningCandidate& candidate : entry.candidates) {
@@ -279,6 +351,7 @@ void add_tune(CLI::App& app, int& status) {
       ->type_name("SCRIPT.toml");
   sub->add_option("--batch", a->batch, "Images a step, default the script's; another batch wants another file")->check(whole_number(1));
   sub->add_option("--threads", a->threads, "0 means all, the default")->check(whole_number(0, most_threads));
+  add_device(*sub, a->device);
   sub->add_option("--data", a->data, "Folder with the IDX files of a data set");
   sub->add_option("--rounds", a->rounds, "Timed turns of each kernel, default 15")->check(whole_number(1));
   sub->add_option("--out", a->out, "File to write, default tuning.json");
@@ -289,7 +362,7 @@ void add_tune(CLI::App& app, int& status) {
     want_outputs("tune", {{"--out", a->out, OutputFile::Kind::tuning}});
     const TuningReport report = tune(*a);
     write_tuning(a->out, report);
-    print(report, a->out);
+    print(report, a->out, a->device != Device{});
     status = success;
   });
 }

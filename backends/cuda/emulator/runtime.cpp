@@ -1,6 +1,7 @@
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <mutex>
@@ -72,14 +73,25 @@ void copy_bytes(void* to, const void* from, Index bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 
+using Time = std::chrono::steady_clock::time_point;
+
 class EmulatedEvent final : public DeviceEvent {
  public:
-  EmulatedEvent(std::shared_ptr<Core> core, Mark mark) : core_(std::move(core)), mark_(std::move(mark)) {}
+  EmulatedEvent(std::shared_ptr<Core> core, Mark mark, std::shared_ptr<const Time> time)
+      : core_(std::move(core)), mark_(std::move(mark)), time_(std::move(time)) {}
 
   void wait() override {
     const Entry entry(*core_);
     ++core_->counts.waits;
     core_->timeline.finish(mark_, "an event's wait()");
+  }
+  double seconds_since(const DeviceEvent& earlier) const override {
+    const auto* const own = dynamic_cast<const EmulatedEvent*>(&earlier);
+    const Entry entry(*core_);
+    if (own == nullptr || own->core_ != core_ || !own->time_ || !time_)
+      fail(core_->who + " seconds_since(): wanted two events of record_time()");
+    if (*own->time_ == Time{} || *time_ == Time{}) fail(core_->who + " seconds_since(): wanted events that are done");
+    return std::chrono::duration<double>(*time_ - *own->time_).count();
   }
   const Core& core() const { return *core_; }
   const Mark& mark() const { return mark_; }
@@ -87,6 +99,7 @@ class EmulatedEvent final : public DeviceEvent {
  private:
   std::shared_ptr<Core> core_;
   Mark mark_;
+  std::shared_ptr<const Time> time_;  // when the device came to it; null where nobody may ask
 };
 
 class EmulatedQueue final : public Queue {
@@ -175,7 +188,14 @@ class EmulatedQueue final : public Queue {
 
   std::unique_ptr<DeviceEvent> record() override {
     const Entry entry(*core_);
-    return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_));
+    return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_), nullptr);
+  }
+
+  std::unique_ptr<DeviceEvent> record_time() override {
+    const Entry entry(*core_);
+    const auto time = std::make_shared<Time>();
+    give([time] { *time = std::chrono::steady_clock::now(); });
+    return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_), time);
   }
 
   void wait_for(const DeviceEvent& event) override {

@@ -11,6 +11,7 @@ ConvFunctions device_conv_functions() {
   add_device_conv_tiled(functions);
   add_device_conv_pool(functions);
   add_device_conv_weight(functions);
+  add_device_conv_cudnn(functions);
   return functions;
 }
 

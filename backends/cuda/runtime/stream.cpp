@@ -7,16 +7,23 @@
 namespace wengert::cuda {
 namespace {
 
-OwnedEvent make_event(const Caller& caller) {
+OwnedEvent make_event(const Caller& caller, unsigned flags = cudaEventDisableTiming) {
   cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), caller, "an event");
+  check(cudaEventCreateWithFlags(&event, flags), caller, "an event");
   return OwnedEvent(event);
 }
 
 class Event final : public DeviceEvent {
  public:
-  explicit Event(const Caller& caller) : device_(caller.device), event_(make_event(caller)) {}
+  Event(const Caller& caller, unsigned flags) : device_(caller.device), event_(make_event(caller, flags)) {}
   void wait() override { check(cudaEventSynchronize(event_.get()), Caller{device_}, "to wait for an event"); }
+  double seconds_since(const DeviceEvent& earlier) const override {
+    const auto* const own = dynamic_cast<const Event*>(&earlier);
+    if (own == nullptr) fail(Caller{device_}.text() + " wanted the time since an event of a CUDA queue, got another's");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, own->get(), event_.get()), Caller{device_}, "the time between two events");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
   cudaEvent_t get() const { return event_.get(); }
 
  private:
@@ -103,9 +110,9 @@ void Stream::download(void* to, const void* from, Index bytes) {
 
 void Stream::wait() { check(cudaStreamSynchronize(ready()), Caller{runtime_.index()}, "to wait for a queue"); }
 
-std::unique_ptr<DeviceEvent> Stream::record() {
+std::unique_ptr<DeviceEvent> Stream::record(unsigned flags) {
   const cudaStream_t stream = ready();
-  auto event = std::make_unique<Event>(caller());
+  auto event = std::make_unique<Event>(caller(), flags);
   check(cudaEventRecord(event->get(), stream), Caller{runtime_.index()}, "to record an event");
   return event;
 }

@@ -30,7 +30,8 @@ class Stream final : public Queue {
 
   void wait() override;
   std::int64_t work() const override { return work_.load(std::memory_order_relaxed); }
-  std::unique_ptr<DeviceEvent> record() override;
+  std::unique_ptr<DeviceEvent> record() override { return record(cudaEventDisableTiming); }
+  std::unique_ptr<DeviceEvent> record_time() override { return record(cudaEventDefault); }
   void wait_for(const DeviceEvent& event) override;
 
   void begin_capture() override;
@@ -48,6 +49,7 @@ class Stream final : public Queue {
 
  private:
   friend class Runtime;
+  std::unique_ptr<DeviceEvent> record(unsigned flags);
   bool captured() const;
   void refuse_captured(const char* wanted) const;
   cublasHandle_t blas();
