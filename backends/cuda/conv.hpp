@@ -57,9 +57,9 @@ struct ConvFused {
 };
 
 struct ConvFunctions {
-  ConvRung plain = {};   // one thread an output (kernels/conv_plain.hpp)
-  ConvRung tiled = {};   // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
-  ConvRung im2col = {};  // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
+  ConvRung plain = {};          // one thread an output (kernels/conv_plain.hpp)
+  ConvRung tiled = {};          // tiles in shared memory and registers (kernels/conv_tile.hpp, conv_weight.hpp)
+  ConvRung im2col = {};         // patches to a matrix, then the vendor's product (kernels/conv_im2col.hpp)
   ConvRung cudnn = no_cudnn();  // NVIDIA's library, to compare with (runtime/cudnn.cpp); not in the emulator
   ConvFused fused = {};
 };
