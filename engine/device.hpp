@@ -48,6 +48,7 @@ class DeviceQueue {
   virtual void wait() = 0;                // until all is done
   virtual std::int64_t work() const = 0;  // a number that grows with all that it is given, waits for events included
   virtual std::unique_ptr<DeviceEvent> record() = 0;
+  virtual void record_again(DeviceEvent& event) = 0;  // an event of record(), of this device's: who waited for it before is not concerned
   virtual std::unique_ptr<DeviceEvent> record_time() = 0;  // the time too
   virtual void wait_for(const DeviceEvent& event) = 0;     // what is given later is done after it; the host goes on
 

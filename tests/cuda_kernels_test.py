@@ -3,6 +3,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 SOURCE = pathlib.Path(os.environ["WENGERT_SOURCE"])
 sys.path.insert(0, str(SOURCE / "tools"))
@@ -53,6 +54,18 @@ assert "Estimates, not measured" in text, text
 assert "| Watch | watch.cu | 256 | 22 | 0 | 0 | 0 | 100% |" in text, text
 assert "| Tile<8, 4> | tile.cu | 1024 | 128 | 24 | 24 | 3072 | 0% |" in text, text
 assert problems == ["Tile<8, 4> spills 24 bytes on sm_80", "Tile<8, 4> can't be launched with 1024 threads on sm_80"], problems
+
+# The table of launches says what a training step of 64 images asks for.
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "launches"
+    subprocess.run([pathlib.Path(os.environ["WENGERT_BUILD"]) / "bin/wengert_tests", "--test-case=the launches of a training step of 64 images"],
+                   env={**os.environ, "WENGERT_LAUNCHES": str(path)}, check=True, stdout=subprocess.DEVNULL)
+    asked = [line.rsplit(" ", 2) for line in path.read_text().splitlines()]
+names = subprocess.run(["c++filt", "-t"], input="\n".join(name for name, _, _ in asked), capture_output=True, text=True, check=True).stdout.splitlines()
+wrong = {body: (asked_for, known) for body, asked_for in ((body_of(f"entry<{name}>"), Launch(int(threads), int(shared)))
+                                                          for name, (_, threads, shared) in zip(names, asked, strict=True))
+         if (known := launch_of(body)) != asked_for}
+assert not wrong, wrong
 
 done = subprocess.run([sys.executable, SOURCE / "tools/cuda_kernels.py", "--architectures", "sm_80,sm_30"], capture_output=True, text=True)
 assert done.returncode != 0 and "got sm_30" in done.stderr, done

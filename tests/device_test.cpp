@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
 
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 #include <wengert/engine/context.hpp>
@@ -401,6 +403,28 @@ TEST_CASE("a trace of a plan on a device has every call, at the device's own tim
   }
   REQUIRE(updates.size() > 1);  // in one launch
   for (const TraceEvent* const one : updates) CHECK((one->begin == updates[0]->begin && one->end == updates[0]->end));
+}
+
+// tests/cuda_kernels_test.py compares them with the table of tools/cuda_kernels.py.
+TEST_CASE("the launches of a training step of 64 images") {
+  const auto idle = cuda::emulated_runtime({.index = 6, .idle = true});
+  open_device(idle);
+  const Device device{Device::Kind::cuda, 6};
+  TrainerOptions options;
+  options.device = device;
+  {
+    Trainer trainer(MnistCnn{}, Adam::report(), options);
+    FitOptions fit;
+    fit.steps = 1, fit.epochs = 1;
+    trainer.fit(small_set(options.batch), fit);
+  }
+  const auto most = cuda::emulator_counts(*idle).most;
+  CHECK(most.size() > 10);
+  if (const char* const path = std::getenv("WENGERT_LAUNCHES")) {
+    std::ofstream file(path);
+    for (const auto& [type, grid] : most) file << type << ' ' << grid.threads << ' ' << grid.shared_bytes << '\n';
+  }
+  close_device(device);
 }
 
 TEST_CASE("products that the vendor's library makes, in a plan that is recorded and replayed") {

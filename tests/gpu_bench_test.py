@@ -18,9 +18,9 @@ def run(folder, *options):
 with tempfile.TemporaryDirectory() as folder:
     done, text = run(folder, "--device", "cpu", "--tests", "*cuda_open_test.cpp")
     assert done.returncode == 0, done.stderr
-    for wanted in ("# Wengert on a GPU", "passed: [doctest] test cases:", "| 8 | ", "PyTorch (", "| auto | ", "| cuda-cudnn | absent: ", "gpu.trace.json"):
+    for wanted in ("# Wengert on a GPU", "| 8 | ", "PyTorch (", "passed: on emulated CUDA device", "| nothing fused | ", "| cuda-cudnn | absent: ", "gpu.trace.json"):
         assert wanted in text, (wanted, text)
     assert (pathlib.Path(folder) / "gpu.trace.json").stat().st_size > 0
 
     done, text = run(folder, "--device", "metal", "--tests", "*no_such_test.cpp")
-    assert done.returncode == 1 and "Failed: steps: " in done.stderr and "FAILED: " in text, (done.stderr, text)
+    assert done.returncode == 1 and "Failed: *no_such_test.cpp; steps: " in done.stderr and "FAILED: " in text, (done.stderr, text)

@@ -63,7 +63,7 @@ class Launch:
 
 
 # How bodies are launched: that whose name is the longest beginning of the body's counts. What depends on sizes is as in training the report's
-# network with 64 images a step, or the most.
+# network with 64 images a step (tests/cuda_kernels_test.py compares those), or the most.
 USUAL = Launch(256, 0)
 LAUNCHES = {
     "AddTotals": Launch(512, 256),
@@ -83,7 +83,6 @@ LAUNCHES = {
     "ReduceColumns<MaxOut>": Launch(256, 2048),
     "ReduceColumns<SumOut>": Launch(256, 1024),
     "ReduceRows": Launch(256, 256),
-    "RunChain": Launch(256, 4096),
     "SliceGradients": Launch(256, 256),
     "SliceSums": Launch(256, 256),
     "SoftmaxRows": Launch(256, 256),
@@ -135,7 +134,7 @@ def body_of(name):
         depth += {"<": 1, ">": -1}.get(name[end], 0)
         if depth == 0:
             break
-    body = re.sub(r"\bwengert::cuda::(device::)?", "", name[begin:end])
+    body = re.sub(r"\bwengert::cuda::((device|emulated)::)?", "", name[begin:end])
     return body.replace("(anonymous namespace)::", "").strip()
 
 

@@ -64,7 +64,7 @@ struct ConvFunctions {
   ConvFused fused = {};
 };
 
-ConvFunctions device_conv_functions();  // kernels/conv.cu; its parts, each in the .cu file of its name, so that they compile side by side:
+ConvFunctions device_conv_functions();  // kernels/conv.cu; its parts, each in the file of its name, so that they compile side by side:
 void add_device_conv_tiled(ConvFunctions& functions);
 void add_device_conv_pool(ConvFunctions& functions);
 void add_device_conv_weight(ConvFunctions& functions);

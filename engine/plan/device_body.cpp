@@ -35,6 +35,12 @@ Tensor room_for(DeviceRuntime& runtime, Index bytes, Index all, Index images) {
   }
 }
 
+// An event that is made once.
+void mark(DeviceQueue& queue, std::unique_ptr<DeviceEvent>& event) {
+  if (event) queue.record_again(*event);
+  else event = queue.record();
+}
+
 // What the host writes for the next run. A run that has been given may still read it, so there are several copies in pinned memory, used in
 // turn; the host only waits where it is that many runs ahead.
 class Inputs {
@@ -59,7 +65,7 @@ class Inputs {
     if (slot.used) slot.used->wait();
     std::memcpy(slot.pinned, host_.data(), host_.size());
     queue.upload_pinned(device(), slot.pinned, bytes_);
-    slot.used = queue.record();
+    mark(queue, slot.used);
   }
 
  private:
@@ -125,7 +131,8 @@ class DeviceBody final : public Body {
     }
     for (const auto& queue : queues_) queue->node = "";
     known_work_ = common.work() + 1;
-    common.wait_for(*queues_[0]->record());  // who reads parameters later
+    mark(*queues_[0], done_);
+    common.wait_for(*done_);  // who reads parameters later
     fetched_.clear();
     parameters_changed();
   }
@@ -192,18 +199,18 @@ class DeviceBody final : public Body {
     recording_ = queues_[0]->end_capture();
   }
 
-  // A run, not recorded, with the device's own times of all calls. Waits for it.
+  // A run, not recorded, with the device's own times of all calls; they are later than the host's by what it takes the host to wake up. Waits for it.
   void give_traced() {
     const Time origin = queues_[0]->record_time();
     origin->wait();
     const std::int64_t here = now();
-    spans_.clear();
     give();
     warm_ = true;
     queues_[0]->wait();
     const auto when = [&](const Time& time) { return here + std::llround(time->seconds_since(*origin) * nanoseconds); };
     for (std::size_t i = 0; i < std::min(spans_.size(), trace_->size()); ++i)
       (*trace_)[i] = {spans_[i].step, nullptr, spans_[i].queue, -1, when(spans_[i].begin), when(spans_[i].end)};
+    spans_.clear();
   }
 
   using Time = std::shared_ptr<DeviceEvent>;
@@ -341,6 +348,7 @@ class DeviceBody final : public Body {
   std::vector<Tensor> workspaces_;  // of each queue
   std::vector<std::string> texts_;  // of each step
   std::unique_ptr<DeviceRecording> recording_;
+  std::unique_ptr<DeviceEvent> done_;                // the last run
   bool warm_ = false;                                // it has run once
   std::int64_t known_work_ = -1;                     // of the runtime's queue(), as far as a run need not wait for it
   std::vector<std::pair<ValueId, Tensor>> fetched_;  // of the last run

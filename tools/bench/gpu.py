@@ -35,7 +35,7 @@ def options_of(arguments):
     parser.add_argument("--pytorch", default=str(ROOT / "build/peers/torch/bin/python"), help="Python with PyTorch")
     parser.add_argument("--quick", action="store_true", help="without the sanitizers")
     parser.add_argument("--tests", default="*", help="test sources to run")
-    parser.add_argument("--sanitized-tests", default="*device_test.cpp", help="those to run under each sanitizer")
+    parser.add_argument("--sanitized-tests", default="*device_test.cpp,*table_test.cpp", help="those to run under each sanitizer")
     parser.add_argument("--batches", type=numbers, default=[64, 256, 1024])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=500, help="a round")
@@ -78,7 +78,8 @@ class Report:
         self.add("Machine", table(("", ""), rows))
 
     def tests(self):
-        self.add("Tests on the device", self.run_tests([], self.options.tests))
+        self.add("Tests on the device", self.run_tests([], self.options.tests)
+                 + "\n\nThe op table runs every kernel there. What the emulator alone can see, the tests named cuda_*, stays in it.")
 
     def sanitizers(self):
         program = shutil.which("compute-sanitizer")
@@ -97,7 +98,7 @@ class Report:
         if done.returncode:
             self.failed.append(" ".join([*before, sources]))
             print(done.stdout[-5000:], done.stderr[-5000:], file=sys.stderr)
-        lines = [line.strip() for line in done.stdout.splitlines() if "test cases:" in line or "ERROR SUMMARY" in line or "RACECHECK SUMMARY" in line]
+        lines = [line.strip() for line in done.stdout.splitlines() if line.startswith("on ") or "test cases:" in line or "ERROR SUMMARY" in line or "RACECHECK SUMMARY" in line]
         return f"{'passed' if done.returncode == 0 else f'FAILED, exit code {done.returncode}'}: " + "; ".join(lines).replace("|", ",")
 
     def steps(self):
@@ -110,7 +111,7 @@ class Report:
         for batch in o.batches:
             ours, theirs = [], []
             for _ in range(o.rounds):
-                ours.append(self.step(batch, "auto"))
+                ours.append(self.step(batch))
                 if peer is not None:
                     try:
                         theirs += peer.ask("step", "mnist_cnn", batch, o.steps)["ms"]
@@ -123,21 +124,27 @@ class Report:
         self.add("Training steps", table(("batch", "Wengert", "PyTorch", "images/s"), rows) + f"\n\nMedian (least to most) of {o.rounds} rounds. {why}")
 
     def rungs(self):
-        """The same step with other kernels for its convolutions, nothing fused with those."""
-        o, rows = self.options, []
-        for kernel in ("auto", *RUNGS):
+        """The same step with other kernels for its convolutions."""
+        o = self.options
+
+        def row(title, *options):
+            return (title, *(spread([self.step(batch, *options) for _ in range(o.rounds)], "ms") for batch in o.batches))
+
+        rows = [row("all fused"), row("nothing fused", "--no-fusion", "all")]
+        for kernel in RUNGS:
             try:
                 self.wanted("bench", "conv", "--device", o.device, "--kernel", kernel, "--alone", "--shape", "1,1,8,8,1,3,3", "--rounds", 1)
-                choice = kernel if kernel == "auto" else f"{kernel},auto"
-                rows.append((kernel, *(spread([self.step(batch, choice) for _ in range(o.rounds)], "ms") for batch in o.batches)))
             except Failure as failure:
                 rows.append((kernel, f"absent: {failure}", *[""] * (len(o.batches) - 1)))
-        self.add("Kernels of the convolutions", table(("kernel", *(f"batch {batch}" for batch in o.batches)), rows))
+                continue
+            rows.append(row(kernel, "--kernel", f"{kernel},auto"))
+        self.add("Kernels of the convolutions", table(("step", *(f"batch {batch}" for batch in o.batches)), rows)
+                 + "\n\nWith a kernel named nothing is fused, of the other steps neither.")
 
-    def step(self, batch, kernel):
+    def step(self, batch, *options):
         """Milliseconds."""
         o = self.options
-        done = self.wanted("bench", "step", "--device", o.device, "--batch", batch, "--steps", o.steps, "--kernel", kernel, "--json")
+        done = self.wanted("bench", "step", "--device", o.device, "--batch", batch, "--steps", o.steps, *options, "--json")
         return json.loads(done)["ms_per_step"]
 
     def training(self):
@@ -160,7 +167,7 @@ class Report:
             self.wanted("train", "--device", self.options.device, "--steps", 20, "--quiet", "--trace", trace, "--out", f"{folder}/model.safetensors")
             kept = self.options.out.with_suffix(".trace.json")
             shutil.copy(trace, kept)
-        self.add("Trace", f"20 steps with the device's own times of every kernel: {kept.name}, for a trace viewer.")
+        self.add("Trace", f"20 steps with the device's own times of every kernel, given one by one and not as a graph: {kept.name}, for a trace viewer.")
 
     def wanted(self, *words):
         done = subprocess.run([self.command, *map(str, words)], capture_output=True, text=True)

@@ -1,8 +1,10 @@
 # libwengert_cuda.so: the kernels for NVIDIA GPUs and what runs them. It is a module of its own, which libwengert.so loads when a CUDA device is
 # asked for, because cuBLAS is hundreds of megabytes and everything else shall run where CUDA's libraries are not.
+set(prefixes ${absolute_prefixes})
 if(NOT DEFINED CMAKE_CUDA_COMPILER_LAUNCHER AND CCACHE)
   # By the list of files read: preprocessed text would not tell apart what is compiled for one architecture only.
-  set(CMAKE_CUDA_COMPILER_LAUNCHER ${ccache} CCACHE_DEPEND=1 ${CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${launcher} CCACHE_DEPEND=1 ${CCACHE})
+  set(prefixes ${relative_prefixes})  # this folder's path would be a part of what ccache looks for
 endif()
 enable_language(CUDA)
 if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know it
@@ -36,9 +38,6 @@ set_source_files_properties(backends/cuda/runtime/check.cpp PROPERTIES
   COMPILE_DEFINITIONS "WENGERT_CUDA_ARCHITECTURES=\"${text} and newer ones\"")
 target_include_directories(wengert_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
 # nvcc's own host code is not pedantic.
-if(CCACHE)
-  list(FILTER prefixes INCLUDE REGEX "=[.i]")  # relative ones; a path of this folder's would be part of what ccache looks for
-endif()
 list(JOIN prefixes , host)
 set(host -Wall,-Wextra,-ffp-contract=off,${host})
 # A kernel that spills registers, or keeps an array in memory, is slow: ptxas warns.
@@ -50,11 +49,20 @@ target_link_libraries(wengert_cuda PRIVATE wengert fmt::fmt CUDA::cudart_static 
 find_path(WENGERT_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(WENGERT_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
 mark_as_advanced(WENGERT_CUDNN_INCLUDE WENGERT_CUDNN_LIBRARY)
+set(oldest_cudnn 8)  # with f32 throughout
 if(WENGERT_CUDNN_INCLUDE AND WENGERT_CUDNN_LIBRARY)
+  file(STRINGS ${WENGERT_CUDNN_INCLUDE}/cudnn_version.h cudnn_version REGEX "define CUDNN_MAJOR")
+  string(REGEX MATCH "[0-9]+" cudnn_version "${cudnn_version}")
+endif()
+if(cudnn_version GREATER_EQUAL oldest_cudnn)
   set_source_files_properties(backends/cuda/runtime/cudnn.cpp PROPERTIES
     COMPILE_DEFINITIONS WENGERT_CUDNN INCLUDE_DIRECTORIES "${WENGERT_CUDNN_INCLUDE}")
   target_link_libraries(wengert_cuda PRIVATE ${WENGERT_CUDNN_LIBRARY})
+  get_filename_component(cudnn_folder ${WENGERT_CUDNN_LIBRARY} DIRECTORY)
+  set_property(TARGET wengert_cuda APPEND PROPERTY INSTALL_RPATH ${cudnn_folder})
+  set(cudnn_text " and cuDNN ${cudnn_version}")
 endif()
+message(STATUS "Kernels for NVIDIA GPUs: with CUDA ${CMAKE_CUDA_COMPILER_VERSION}${cudnn_text}, for ${text} and newer")
 install(TARGETS wengert_cuda DESTINATION lib)
 
 # Registers, spills and theoretical occupancy of every kernel, as a table.

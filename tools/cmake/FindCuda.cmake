@@ -40,6 +40,8 @@ endif()
 
 if(NOT missing)
   set(WENGERT_CUDA_FOUND ON CACHE INTERNAL "")
+elseif(WENGERT_CUDA STREQUAL "AUTO")
+  message(STATUS "Kernels for NVIDIA GPUs: none, for want of ${missing}")
 elseif(WENGERT_CUDA STREQUAL "ON")
   message(FATAL_ERROR "WENGERT_CUDA=ON wants ${missing}. From NVIDIA's repository (developer.nvidia.com/cuda-downloads):\n"
     "  sudo apt-get install cuda-nvcc-13-0 cuda-cudart-dev-13-0 libcublas-dev-13-0\n"

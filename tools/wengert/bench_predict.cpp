@@ -31,7 +31,7 @@ struct PredictBenchArguments : PlanRequest {
 int run(const PredictBenchArguments& a) {
   if (!a.target.empty()) direct::set_target(a.target);
   Planned planned(a);
-  const Images set(a.data, planned.script(), planned.model(), Split::test);
+  const Images set(a.data, planned.script(), planned.model(), Split::test, planned.batch());
   Predictor& predictor = planned.inference();
   std::vector<std::int32_t> labels(static_cast<std::size_t>(a.batch));
   std::vector<double> seconds;

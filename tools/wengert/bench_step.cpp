@@ -69,7 +69,7 @@ int run(const StepArguments& a) {
   options.device = a.device;
   options.tuning = open_tuning(a.tuning, script.name, a.threads, a.device);
   Trainer trainer(std::move(script.network), script.optimiser, options, script.input);
-  const Images set(a.data, script, trainer.model(), Split::train);
+  const Images set(a.data, script, trainer.model(), Split::train, a.batch);
   const Shape& image = script.input;
   Tensor images = Tensor::uninitialised({{a.batch, image[0], image[1], image[2]}, DType::f32});
   Tensor labels = Tensor::uninitialised({{a.batch}, DType::i32});

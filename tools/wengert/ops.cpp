@@ -104,9 +104,11 @@ void list_ops(bool as_json) {
     table.add({name, kernels, op.summary});
   }
   print_line(table.text());
-  print_line(fmt::format(
-      "{} ops. Every kernel listed is built in and runs on this machine unless it says why not; those on cuda run on a CUDA device.",
-      names.size()));
+  print_line(
+      fmt::format("{} ops. Every kernel listed is built in and runs on this machine unless it says why not; those on cuda run where CUDA "
+                  "was built in and a "
+                  "device is, cuda-cudnn where cuDNN was found too.",
+                  names.size()));
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 // wengert tune: times every kernel and layout for the steps of a model's plans on this machine, and writes the fastest to a file for --tuning.
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +19,7 @@
 #include <wengert/engine/structural.hpp>
 #include <wengert/models/evaluation.hpp>
 #include <wengert/models/tuning_file.hpp>
+#include <wengert/ops/fusion/fusions.hpp>
 
 #include "bench.hpp"
 #include "command.hpp"
@@ -35,9 +39,10 @@ struct Arguments : PlanRequest {
   int rounds = 15;
 };
 
-constexpr double clearly = 0.97;     // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
-constexpr double far_behind = 8;     // times the fastest: timed once, and out
-constexpr Index warm_up_steps = 20;  // so that ReLUs and winners are as in a training
+constexpr double clearly = 0.97;  // a kernel replaces the one that a plan takes anyway where it takes less than this part of its time
+constexpr double far_behind = 8;  // times the fastest: timed once, and out
+constexpr const char* yardstick = "cuda-cudnn";  // to compare with; no plan takes it unasked
+constexpr Index warm_up_steps = 20;              // so that ReLUs and winners are as in a training
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -46,8 +51,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 // A candidate of one step.
 struct Candidate {
   TuningCandidate row;
-  std::function<void()> run;  // once, as a plan runs it
-  std::function<std::vector<Tensor>()> outputs;
+  std::function<void()> run = {};  // as a plan runs it
+  std::function<std::vector<Tensor>()> outputs = {};
+  int runs = 1;  // of the step in one call of run
   bool admitted() const { return row.refusal.empty(); }
 };
 
@@ -115,43 +121,50 @@ Subject host_subject(const Replay& replay, const plan::Step& step, Executor& exe
   return subject;
 }
 
-// On a device, by eager calls on random operands of the step's sizes: the time of a call is its launch's and its kernels'.
+constexpr int runs_a_turn = 20;  // on a device, before anybody waits
+
+// On a device: plans of the op alone, on random operands of the step's sizes.
 Subject device_subject(const plan::Graph& graph, const plan::Step& step) {
   const std::vector<Spec> specs = graph.specs_of(step.inputs);
   Subject subject{plan::tuning_key(step, {step.attributes, specs}), step, Layout::nchw};
+  Tape tape(Tape::Mode::declaring);
   std::vector<Var> here, there;
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    const Tensor value = is_float(specs[i].dtype) ? sample_tensor("tune", 0, static_cast<Index>(i), {specs[i].shape}, {1, specs[i].dtype})
-                                                  : Tensor::zeros(specs[i].shape, specs[i].dtype);
-    here.emplace_back(value, graph.value(step.inputs[i]).batched);
-    there.emplace_back(value.to(graph.device), graph.value(step.inputs[i]).batched);
+    const Tensor value = sample_tensor("tune", 0, static_cast<Index>(i), {specs[i].shape}, {1, specs[i].dtype});
+    here.emplace_back(value);
+    Parameter operand("operand " + std::to_string(i), specs[i].shape, Initial::constant(0));
+    operand.set_value(value);
+    operand.to(graph.device);
+    there.push_back(tape.parameter(operand));
   }
-  const auto call = [&step](const std::string& backend, const std::vector<Var>& inputs) {
+  const std::vector<Var> declared = apply(*step.op, step.attributes, there);
+  {
     const NoRecording no_recording;
-    const KernelScope kernel(backend);
-    const Tape tape;  // for ops without inputs; nothing is recorded
-    CallOptions options;
-    options.tape = &tape;
-    std::vector<Tensor> outputs;
-    for (const Var& output : apply(*step.op, step.attributes, inputs, options)) outputs.push_back(output.value());
-    return outputs;
-  };
-  subject.wanted = call(step.op->kernels.front().backend, here);
+    const KernelScope naive(step.op->kernels.front().backend);
+    for (const Var& output : apply(*step.op, step.attributes, here)) subject.wanted.push_back(output.value());
+  }
   OpQuery query{step.attributes, specs};
   query.device = graph.device;
   for (auto kernel = step.op->kernels.rbegin(); kernel != step.op->kernels.rend(); ++kernel) {
-    if (kernel->device != graph.device.kind) continue;
-    Candidate candidate{{kernel->backend},
-                        [call, there, backend = kernel->backend, device = graph.device] {
-                          call(backend, there);
-                          wait_for(device);
-                        },
-                        [call, there, backend = kernel->backend] {
-                          std::vector<Tensor> outputs;
-                          for (const Tensor& output : call(backend, there)) outputs.push_back(output.to({}));
-                          return outputs;
-                        }};
+    if (kernel->device != graph.device.kind || kernel->backend == yardstick) continue;
+    Candidate candidate{{kernel->backend}};
     candidate.row.refusal = kernel->refuse ? kernel->refuse(query) : "";
+    if (candidate.admitted()) {
+      PlanOptions options = plan_options(KernelChoice::parse(kernel->backend));
+      options.device = graph.device;
+      const auto plan = std::make_shared<Plan>(tape, declared, options);
+      candidate.runs = runs_a_turn;
+      candidate.run = [plan, device = graph.device] {
+        for (int run = 0; run < runs_a_turn; ++run) plan->run();
+        wait_for(device);
+      };
+      candidate.outputs = [plan, count = declared.size()] {
+        plan->run();
+        std::vector<Tensor> outputs;
+        for (std::size_t o = 0; o < count; ++o) outputs.push_back(plan->value(o));
+        return outputs;
+      };
+    }
     subject.candidates.push_back(std::move(candidate));
   }
   return subject;
@@ -193,7 +206,7 @@ class StepTuner {
       candidate.run();
       const auto start = std::chrono::steady_clock::now();
       candidate.run();
-      candidate.row.seconds = seconds_since(start);
+      candidate.row.seconds = seconds_since(start) / candidate.runs;
       fastest = std::min(fastest, candidate.row.seconds);
     }
     std::vector<Candidate*> close;
@@ -205,7 +218,7 @@ class StepTuner {
     }
     if (bodies.size() < 2) return;
     const std::vector<Timing> timings = time_in_turn(bodies, rounds);
-    for (std::size_t i = 0; i < close.size(); ++i) close[i]->row.seconds = timings[i].median;
+    for (std::size_t i = 0; i < close.size(); ++i) close[i]->row.seconds = timings[i].median / close[i]->runs;
   }
 
   const Candidate& winner(std::string& reason) const {
@@ -239,7 +252,9 @@ void tune_steps(const Plan& plan, Executor& executor, int rounds, TuningReport& 
   for (const TuningEntry& entry : report.entries) known.insert(entry.key);
   for (const plan::Step& step : graph.steps) {
     const auto& kernels = step.op->kernels;
-    const auto choices = std::count_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return k.device == graph.device.kind; });
+    const auto choices = std::count_if(kernels.begin(), kernels.end(), [&](const Kernel& kernel) {
+      return kernel.device == graph.device.kind && kernel.backend != yardstick;
+    });
     if (!step.alive || step.op->alias || step.attributes.holds<AssignAttributes>() || choices < 2) continue;
     const std::string key =
         replay ? StepQuery(*replay, step).key() : plan::tuning_key(step, {step.attributes, graph.specs_of(step.inputs)});
@@ -300,7 +315,7 @@ void tune_evaluation(const Arguments& arguments, const Images& images, TuningRep
 
 TuningReport tune(const Arguments& arguments) {
   Planned planned(arguments);
-  const Images images(arguments.data, planned.script(), planned.model(), Split::train);
+  const Images images(arguments.data, planned.script(), planned.model(), Split::train, planned.batch());
   const double rate = rate_of(planned.script().optimiser);
   for (Index step = 0; step < warm_up_steps; ++step) {
     TrainingStep& training = planned.training();
@@ -357,6 +372,7 @@ void add_tune(CLI::App& app, int& status) {
   sub->add_option("--out", a->out, "File to write, default tuning.json");
   sub->footer(
       "Admitted are kernels whose results differ from the naive kernel's by at most 1e-4 of its largest value.\n"
+      "On a device the fused steps have one kernel each; cuda-cudnn is not considered.\n"
       "Example:\n  wengert tune mnist_cnn.toml --out here.json && wengert train mnist_cnn.toml --tuning here.json");
   sub->callback([a, &status] {
     want_outputs("tune", {{"--out", a->out, OutputFile::Kind::tuning}});

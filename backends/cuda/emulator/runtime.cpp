@@ -1,5 +1,6 @@
 #include <wengert/backends/cuda/emulator/runtime.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -89,12 +90,13 @@ class EmulatedEvent final : public DeviceEvent {
     const auto* const own = dynamic_cast<const EmulatedEvent*>(&earlier);
     const Entry entry(*core_);
     if (own == nullptr || own->core_ != core_ || !own->time_ || !time_)
-      fail(core_->who + " seconds_since(): wanted two events of record_time()");
+      fail(core_->who + " wanted the time between two events of record_time() of this device");
     if (*own->time_ == Time{} || *time_ == Time{}) fail(core_->who + " seconds_since(): wanted events that are done");
     return std::chrono::duration<double>(*time_ - *own->time_).count();
   }
   const Core& core() const { return *core_; }
   const Mark& mark() const { return mark_; }
+  void set_mark(Mark mark) { mark_ = std::move(mark); }
 
  private:
   std::shared_ptr<Core> core_;
@@ -191,6 +193,13 @@ class EmulatedQueue final : public Queue {
     return std::make_unique<EmulatedEvent>(core_, core_->timeline.mark(lane_), nullptr);
   }
 
+  void record_again(DeviceEvent& event) override {
+    auto* const own = dynamic_cast<EmulatedEvent*>(&event);
+    if (own == nullptr || &own->core() != core_.get()) fail(core_->who + " record_again(): wanted an event of this device");
+    const Entry entry(*core_);
+    own->set_mark(core_->timeline.mark(lane_));
+  }
+
   std::unique_ptr<DeviceEvent> record_time() override {
     const Entry entry(*core_);
     const auto time = std::make_shared<Time>();
@@ -241,10 +250,14 @@ class EmulatedQueue final : public Queue {
     give([checked, product, alpha, a, b, beta, c] { checked(true), reference_product(product, alpha, a, b, beta, c); });
   }
 
-  void launch(Launch launch) {
+  void launch(Launch launch, const char* type) {
     const Entry entry(*core_);
     check_grid(launch);
     ++core_->counts.launches;
+    Grid& most = core_->counts.most[type];
+    most.threads = std::max(most.threads, launch.grid.threads);
+    most.shared_bytes = std::max(most.shared_bytes, launch.grid.shared_bytes);
+    if (core_->options.idle) return;
     give([core = core_.get(), launch = std::move(launch)] {
       run(launch, core->threads, core->options.known_memory ? &core->memory : nullptr);
       ++core->counts.kernels[launch.kernel];
@@ -357,10 +370,10 @@ void fail_pinned_allocation(DeviceRuntime& runtime, Index calls) {
 
 namespace emulated {
 
-void launch_on(Queue& queue, const char* kernel, const Grid& grid, std::function<void(Thread&)> body) {
+void launch_on(Queue& queue, const char* kernel, const char* type, const Grid& grid, std::function<void(Thread&)> body) {
   auto* const own = dynamic_cast<EmulatedQueue*>(&queue);
   if (own == nullptr) fail("[" + std::string(kernel) + "] wanted a queue of an emulated device");
-  own->launch({queue.node, kernel, grid, std::move(body)});
+  own->launch({queue.node, kernel, grid, std::move(body)}, type);
 }
 
 }  // namespace emulated

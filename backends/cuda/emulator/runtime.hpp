@@ -27,6 +27,7 @@ struct EmulatorOptions {
   std::uint64_t seed = 1;         // of Order::shuffled
   bool eager = false;             // everything is done by the call that asks for it
   bool known_memory = true;       // false: kernels, copies and products may use any memory of the host
+  bool idle = false;              // kernels are counted and not run
   bool hidden = false;            // the host can't touch the device's memory: who tries is stopped by the system (SIGSEGV)
 };
 
@@ -38,6 +39,8 @@ struct EmulatorCounts {
   Index bytes = 0, most_bytes = 0;                // on the device: now, and at the worst
   Index launches = 0, copies = 0, fills = 0, uploads = 0, downloads = 0, products = 0, waits = 0, replays = 0;  // calls
   std::map<std::string, Index> kernels;  // how often each ran to its end, in replays too
+  std::map<std::string, Grid>
+      most;  // of each type of kernel, as type_info names it: threads and shared memory of the largest block asked for
 };
 
 // These three throw Error where the runtime is not an emulated one.

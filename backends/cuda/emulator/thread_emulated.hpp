@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <type_traits>
+#include <typeinfo>
 
 #include <wengert/backends/cuda/queue.hpp>
 #include <wengert/backends/cuda/side.hpp>
@@ -118,12 +119,12 @@ class Thread {
 };
 
 // Done at once, or recorded where the queue is capturing (emulator/runtime.hpp).
-void launch_on(Queue& queue, const char* kernel, const Grid& grid, std::function<void(Thread&)> body);
+void launch_on(Queue& queue, const char* kernel, const char* type, const Grid& grid, std::function<void(Thread&)> body);
 
 template <class Body>
 void launch(Queue& queue, const char* kernel, const Grid& grid, const Body& body) {
   static_assert(std::is_trivially_copyable_v<Body>);
-  launch_on(queue, kernel, grid, [body](Thread& thread) { body(thread); });
+  launch_on(queue, kernel, typeid(Body).name(), grid, [body](Thread& thread) { body(thread); });
 }
 
 }  // namespace wengert::cuda::emulated

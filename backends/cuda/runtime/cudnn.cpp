@@ -1,13 +1,16 @@
 // The convolutions of cuDNN, NVIDIA's library of neural networks: a yardstick for those of kernels/, where it was found when this was built. Its
-// interface by algorithm, older than that by graphs, is all that one convolution needs (cuDNN API, cudnn_cnn Library).
+// interface by algorithm, older than that by graphs, is all that one convolution needs (cuDNN API, cudnn_cnn Library). Nothing here has run on a GPU.
 #include <wengert/backends/cuda/conv.hpp>
 
 #ifdef WENGERT_CUDNN
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include <cudnn.h>
@@ -33,6 +36,7 @@ using OwnedConvolution = std::unique_ptr<cudnnConvolutionStruct, Destroy<cudnnDe
 
 void check_cudnn(cudnnStatus_t status, const Caller& caller, const char* wanted) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  if (status == CUDNN_STATUS_ALLOC_FAILED) call_failed(caller, wanted, cudaErrorMemoryAllocation);
   fail(fmt::format("{} wanted {}, got from cuDNN: {}", caller.text(), wanted, cudnnGetErrorString(status)));
 }
 
@@ -83,98 +87,112 @@ Prepared describe(const Caller& caller, const ConvGeometry& g, Index images) {
   return made;
 }
 
-// The first algorithm, in the order of the library's expectation of speed, that gives the same bits every time.
-template <class Ask, class Performance>
-void take_best(const Caller& caller, Prepared& prepared, const Ask& ask, std::vector<Performance> known) {
+// Of a call, on every queue: which algorithm is the fastest within it is known only on the device.
+constexpr Index workspace_limit = Index{64} << 20;
+
+// The first algorithm, in the order of the library's expectation of speed, that gives the same bits every time and has room. `bytes_of` is of the
+// algorithm in f32, as it will run: the library's own list says that of the arithmetic it has in mind.
+template <class Performance, class Ask, class BytesOf>
+void take_best(const Caller& caller, Prepared& prepared, int most, const Ask& ask, const BytesOf& bytes_of) {
+  std::vector<Performance> known(static_cast<std::size_t>(most));
   int count = 0;
-  check_cudnn(ask(static_cast<int>(known.size()), &count, known.data()), caller, "an algorithm");
+  check_cudnn(ask(most, &count, known.data()), caller, "an algorithm");
   for (int i = 0; i < count; ++i) {
     const Performance& one = known[static_cast<std::size_t>(i)];
-    const bool in_f32 = one.mathType == CUDNN_FMA_MATH || one.mathType == CUDNN_DEFAULT_MATH;
-    if (one.status != CUDNN_STATUS_SUCCESS || one.determinism != CUDNN_DETERMINISTIC || !in_f32) continue;
+    if (one.status != CUDNN_STATUS_SUCCESS || one.determinism != CUDNN_DETERMINISTIC) continue;
+    if (one.mathType != CUDNN_FMA_MATH && one.mathType != CUDNN_DEFAULT_MATH) continue;
+    std::size_t bytes = 0;
+    if (bytes_of(one.algo, &bytes) != CUDNN_STATUS_SUCCESS || static_cast<Index>(bytes) > workspace_limit) continue;
     prepared.algorithm = static_cast<int>(one.algo);
-    prepared.workspace = one.memory;
+    prepared.workspace = bytes;
     return;
   }
-  fail(caller.text() + " wanted an algorithm of cuDNN's that gives the same bits every time, got none");
+  fail(caller.text() + " wanted an algorithm of cuDNN's that gives the same bits every time, in 64 MiB of workspace, got none");
 }
 
-// A device's handle, and the convolutions that it has seen. Never destroyed: at the end of a process CUDA may be gone before.
+// A stream's handle, and the convolutions that it has seen.
 class Library {
  public:
-  static Library& of(int device) {
-    static std::mutex mutex;
-    static auto& known = *new std::map<int, Library*>;
-    const std::lock_guard lock(mutex);
-    Library*& library = known[device];
-    if (library == nullptr) library = new Library(device);
-    return *library;
+  Library(cudaStream_t stream, const Caller& caller) {
+    cudnnHandle_t made = nullptr;
+    check_cudnn(cudnnCreate(&made), caller, "a handle of cuDNN");
+    handle_.reset(made);
+    check_cudnn(cudnnSetStream(made, stream), caller, "cuDNN on a stream");
   }
 
-  // Held while its other members are used, and while what they return is.
+  // Eager calls of several threads share a stream.
   std::mutex& mutex() { return mutex_; }
-
-  cudnnHandle_t on(cudaStream_t stream, const Caller& caller) {
-    check_cudnn(cudnnSetStream(handle_, stream), caller, "cuDNN on a stream");
-    return handle_;
-  }
+  cudnnHandle_t handle() const { return handle_.get(); }
 
   const Prepared& prepared(const Caller& caller, Direction direction, const ConvGeometry& g, Index images) {
     const std::string key = fmt::format("{} {} {}", static_cast<int>(direction), images, g.describe());
     if (const auto found = prepared_.find(key); found != prepared_.end()) return found->second;
     Prepared made = describe(caller, g, images);
-    const auto x = made.x.get(), y = made.y.get();
-    const auto w = made.w.get();
-    const auto conv = made.conv.get();
-    const auto of = [this, &caller, &made](auto most, const auto& ask) { take_best(caller, made, ask, std::move(most)); };
-    switch (direction) {
-      case Direction::forward:
-        of(std::vector<cudnnConvolutionFwdAlgoPerf_t>(CUDNN_CONVOLUTION_FWD_ALGO_COUNT), [&](int most, int* count, auto* known) {
-          return cudnnGetConvolutionForwardAlgorithm_v7(handle_, x, w, conv, y, most, count, known);
-        });
-        break;
-      case Direction::data:
-        of(std::vector<cudnnConvolutionBwdDataAlgoPerf_t>(CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT), [&](int most, int* count, auto* known) {
-          return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle_, w, y, conv, x, most, count, known);
-        });
-        break;
-      case Direction::weight:
-        of(std::vector<cudnnConvolutionBwdFilterAlgoPerf_t>(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT),
-           [&](int most, int* count, auto* known) {
-             return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle_, x, y, conv, w, most, count, known);
-           });
-        break;
-    }
+    choose(caller, direction, made);
     return prepared_.emplace(key, std::move(made)).first->second;
   }
 
  private:
-  explicit Library(int device) { check_cudnn(cudnnCreate(&handle_), Caller{device}, "a handle of cuDNN"); }
+  void choose(const Caller& caller, Direction direction, Prepared& made) {
+    const cudnnHandle_t handle = handle_.get();
+    const auto x = made.x.get(), y = made.y.get();
+    const auto w = made.w.get();
+    const auto conv = made.conv.get();
+    int most = 0;
+    switch (direction) {
+      case Direction::forward:
+        check_cudnn(cudnnGetConvolutionForwardAlgorithmMaxCount(handle, &most), caller, "the number of algorithms");
+        take_best<cudnnConvolutionFwdAlgoPerf_t>(
+            caller, made, most,
+            [&](int size, int* count, auto* known) {
+              return cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, conv, y, size, count, known);
+            },
+            [&](auto algorithm, std::size_t* bytes) {
+              return cudnnGetConvolutionForwardWorkspaceSize(handle, x, w, conv, y, algorithm, bytes);
+            });
+        break;
+      case Direction::data:
+        check_cudnn(cudnnGetConvolutionBackwardDataAlgorithmMaxCount(handle, &most), caller, "the number of algorithms");
+        take_best<cudnnConvolutionBwdDataAlgoPerf_t>(
+            caller, made, most,
+            [&](int size, int* count, auto* known) {
+              return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, w, y, conv, x, size, count, known);
+            },
+            [&](auto algorithm, std::size_t* bytes) {
+              return cudnnGetConvolutionBackwardDataWorkspaceSize(handle, w, y, conv, x, algorithm, bytes);
+            });
+        break;
+      case Direction::weight:
+        check_cudnn(cudnnGetConvolutionBackwardFilterAlgorithmMaxCount(handle, &most), caller, "the number of algorithms");
+        take_best<cudnnConvolutionBwdFilterAlgoPerf_t>(
+            caller, made, most,
+            [&](int size, int* count, auto* known) {
+              return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, x, y, conv, w, size, count, known);
+            },
+            [&](auto algorithm, std::size_t* bytes) {
+              return cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, x, y, conv, w, algorithm, bytes);
+            });
+        break;
+    }
+  }
 
   std::mutex mutex_;
-  cudnnHandle_t handle_ = nullptr;
+  std::unique_ptr<cudnnContext, Destroy<cudnnDestroy> > handle_;
   std::map<std::string, Prepared> prepared_;
 };
 
 std::string refuse(const ConvGeometry& g, Index images) {
-  if (g.pad_top != g.pad_bottom || g.pad_left != g.pad_right || g.pad_top < 0 || g.pad_left < 0)
+  if (g.pad_top != g.pad_bottom || g.pad_left != g.pad_right)
     return fmt::format("cuDNN takes the same padding on opposite sides, not {}, {}, {}, {} (top, bottom, left, right)", g.pad_top,
                        g.pad_bottom, g.pad_left, g.pad_right);
+  if (g.pad_top < 0 || g.pad_left < 0) return fmt::format("cuDNN takes no padding below 0, not {} and {}", g.pad_top, g.pad_left);
   constexpr Index most = std::numeric_limits<std::int32_t>::max();
   const Index x = images * g.channels * g.height * g.width, y = images * g.filters * g.out_height * g.out_width;
   if (x > most || y > most) return fmt::format("cuDNN takes up to {} elements, not {}", most, std::max(x, y));
   return {};
 }
 
-template <Direction direction>
-Index workspace_bytes(const ConvGeometry& g, Index images) {
-  if (images == 0) return 0;
-  int device = 0;
-  check(cudaGetDevice(&device), Caller{}, "to know the device");
-  Library& library = Library::of(device);
-  const std::lock_guard lock(library.mutex());
-  return static_cast<Index>(library.prepared(Caller{device}, direction, g, images).workspace);
-}
+Index workspace_bytes(const ConvGeometry&, Index images) { return images > 0 ? workspace_limit : 0; }
 
 template <Direction direction>
 void run(Queue& queue, const ConvGeometry& g, Index images, const float* first, const float* second, float* result, void* workspace) {
@@ -187,10 +205,10 @@ void run(Queue& queue, const ConvGeometry& g, Index images, const float* first, 
   Stream& stream = static_cast<Stream&>(queue);  // for a device's kernels it is one
   const Caller caller = stream.caller();
   const cudaStream_t raw = stream.for_work();
-  Library& library = Library::of(caller.device);
-  const std::lock_guard lock(library.mutex());
-  const Prepared& p = library.prepared(caller, direction, g, images);
-  const cudnnHandle_t handle = library.on(raw, caller);
+  const auto library = std::static_pointer_cast<Library>(stream.cudnn([&] { return std::make_shared<Library>(raw, caller); }));
+  const std::lock_guard lock(library->mutex());
+  const Prepared& p = library->prepared(caller, direction, g, images);
+  const cudnnHandle_t handle = library->handle();
   const float one = 1, zero = 0;
   const auto x = p.x.get(), y = p.y.get();
   const auto w = p.w.get();
@@ -211,7 +229,7 @@ void run(Queue& queue, const ConvGeometry& g, Index images, const float* first, 
 }
 
 template <Direction direction>
-constexpr ConvDirection in_direction{refuse, workspace_bytes<direction>, run<direction>};
+constexpr ConvDirection in_direction{refuse, workspace_bytes, run<direction>};
 
 }  // namespace
 

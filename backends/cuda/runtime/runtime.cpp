@@ -46,7 +46,7 @@ OwnedPool make_pool(const Caller& caller) {
   check(cudaMemPoolCreate(&made, &properties), caller, "a memory pool");
   OwnedPool pool(made);
   std::uint64_t kept = std::numeric_limits<std::uint64_t>::max();  // nothing goes back to the driver unless asked
-  cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &kept);
+  check(cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &kept), caller, "a memory pool that keeps what it has");
   return pool;
 }
 
@@ -84,13 +84,14 @@ void Runtime::make_current() const { check(try_make_current(), Caller{index_}, "
 void* Runtime::allocate(Index bytes) {
   make_current();
   const auto wanted = static_cast<std::size_t>(std::max<Index>(1, bytes));
+  check(join_failed_.load(), queue_->caller(), "to know when memory is free");
   if (bytes > total_) call_failed(queue_->caller(), bytes_text(bytes), cudaErrorMemoryAllocation);
   void* memory = nullptr;
   cudaError_t error = cudaMallocFromPoolAsync(&memory, wanted, pool_.get(), queue_->stream_.get());
   if (error == cudaErrorMemoryAllocation) {  // once more, without what was kept for others
     cudaGetLastError();
-    cudaStreamSynchronize(queue_->stream_.get());
-    cudaMemPoolTrimTo(pool_.get(), 0);
+    check(cudaStreamSynchronize(queue_->stream_.get()), queue_->caller(), "to wait for memory");
+    check(cudaMemPoolTrimTo(pool_.get(), 0), queue_->caller(), "to give memory back");
     error = cudaMallocFromPoolAsync(&memory, wanted, pool_.get(), queue_->stream_.get());
   }
   if (error != cudaSuccess) call_failed(queue_->caller(), bytes_text(bytes), error);
@@ -164,8 +165,9 @@ void Runtime::remove(Stream& stream) noexcept {
 // queue() waits for the other's work so far. What a stream that is being captured is given is done in a replay, and is joined then.
 void Runtime::join(Stream& stream) noexcept {
   if (stream.captured()) return;
-  cudaEventRecord(stream.fence_.get(), stream.stream_.get());
-  cudaStreamWaitEvent(queue_->stream_.get(), stream.fence_.get(), 0);
+  cudaError_t error = cudaEventRecord(stream.fence_.get(), stream.stream_.get());
+  if (error == cudaSuccess) error = cudaStreamWaitEvent(queue_->stream_.get(), stream.fence_.get(), 0);
+  if (error != cudaSuccess) join_failed_.store(error);
 }
 
 bool Runtime::let_use_memory(Stream& stream) {

@@ -57,6 +57,7 @@ class Runtime final : public DeviceRuntime {
   Index total_ = 0;
   OwnedPool pool_;
   std::atomic<std::int64_t> allocations_{0};
+  std::atomic<cudaError_t> join_failed_{cudaSuccess};  // then memory may be in use that was given back: no more is handed out
   std::mutex mutex_;
   std::unique_ptr<Stream> queue_;
   std::vector<Stream*> others_;

@@ -15,11 +15,13 @@ OwnedEvent make_event(const Caller& caller, unsigned flags = cudaEventDisableTim
 
 class Event final : public DeviceEvent {
  public:
-  Event(const Caller& caller, unsigned flags) : device_(caller.device), event_(make_event(caller, flags)) {}
+  Event(const Caller& caller, unsigned flags)
+      : device_(caller.device), timed_(flags != cudaEventDisableTiming), event_(make_event(caller, flags)) {}
   void wait() override { check(cudaEventSynchronize(event_.get()), Caller{device_}, "to wait for an event"); }
   double seconds_since(const DeviceEvent& earlier) const override {
     const auto* const own = dynamic_cast<const Event*>(&earlier);
-    if (own == nullptr) fail(Caller{device_}.text() + " wanted the time since an event of a CUDA queue, got another's");
+    if (own == nullptr || own->device_ != device_ || !own->timed_ || !timed_)
+      fail(Caller{device_}.text() + " wanted the time between two events of record_time() of this device");
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, own->get(), event_.get()), Caller{device_}, "the time between two events");
     return static_cast<double>(milliseconds) * 1e-3;
@@ -28,6 +30,7 @@ class Event final : public DeviceEvent {
 
  private:
   int device_;
+  bool timed_;
   OwnedEvent event_;
 };
 
@@ -117,6 +120,12 @@ std::unique_ptr<DeviceEvent> Stream::record(unsigned flags) {
   return event;
 }
 
+void Stream::record_again(DeviceEvent& event) {
+  auto* const own = dynamic_cast<Event*>(&event);
+  if (own == nullptr) fail(caller().text() + " wanted to record an event of a CUDA queue again, got another's");
+  check(cudaEventRecord(own->get(), ready()), Caller{runtime_.index()}, "to record an event");
+}
+
 void Stream::wait_for(const DeviceEvent& event) {
   const auto* const own = dynamic_cast<const Event*>(&event);
   if (own == nullptr) fail(caller().text() + " wanted to wait for an event of a CUDA queue, got another's");
@@ -162,6 +171,12 @@ void Stream::replay(const DeviceRecording& recording) {
   const auto* const own = dynamic_cast<const Recording*>(&recording);
   if (own == nullptr) fail(caller().text() + " wanted a recording of a CUDA queue, got another's");
   check(cudaGraphLaunch(own->graph.get(), for_work()), Caller{runtime_.index()}, "to replay a recording");
+}
+
+std::shared_ptr<void> Stream::cudnn(const std::function<std::shared_ptr<void>()>& make) {
+  const std::lock_guard lock(runtime_.mutex());
+  if (!cudnn_) cudnn_ = make();
+  return cudnn_;
 }
 
 const Functions& Stream::functions() const { return device_functions(); }

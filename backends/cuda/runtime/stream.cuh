@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include <wengert/backends/cuda/queue.hpp>
@@ -31,6 +32,7 @@ class Stream final : public Queue {
   void wait() override;
   std::int64_t work() const override { return work_.load(std::memory_order_relaxed); }
   std::unique_ptr<DeviceEvent> record() override { return record(cudaEventDisableTiming); }
+  void record_again(DeviceEvent& event) override;
   std::unique_ptr<DeviceEvent> record_time() override { return record(cudaEventDefault); }
   void wait_for(const DeviceEvent& event) override;
 
@@ -46,6 +48,8 @@ class Stream final : public Queue {
   cudaStream_t ready();
   cudaStream_t for_work();
   Caller caller() const;
+  // What cuDNN keeps for this stream, made when it is asked for first.
+  std::shared_ptr<void> cudnn(const std::function<std::shared_ptr<void>()>& make);
 
  private:
   friend class Runtime;
@@ -62,6 +66,7 @@ class Stream final : public Queue {
   std::atomic<std::int64_t> work_{0};
   OwnedBlas blas_;
   void* blas_workspace_ = nullptr;
+  std::shared_ptr<void> cudnn_;
 };
 
 }  // namespace wengert::cuda

@@ -1,12 +1,16 @@
 #include "experiment.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
+
+#include <fmt/format.h>
 
 #include <wengert/engine/error.hpp>
 #include <wengert/models/mnist_cnn.hpp>
 #include <wengert/ops/cuda/device.hpp>
 
+#include "../output.hpp"
 #include "peer.hpp"
 
 namespace wengert::command::experiment {
@@ -54,7 +58,9 @@ TrainerOptions options_of(const Rung& implementation, Index batch, int threads, 
 std::optional<Device> cuda_or_none() {
   try {
     return cuda_device(0);
-  } catch (const Error&) {  // no driver, no device, a build without CUDA
+  } catch (const Error& error) {  // no driver, no device, a build without CUDA
+    static std::once_flag said;
+    std::call_once(said, [&] { note(fmt::format("CUDA is left out: {}", error.what())); });
     return std::nullopt;
   }
 }
