@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include <wengert/backends/cuda/messages.hpp>
 #include <wengert/backends/cuda/open.hpp>
 #include <wengert/engine/device.hpp>
 #include <wengert/engine/error.hpp>
@@ -94,4 +95,24 @@ TEST_CASE("cuda open: a device, or one line that says why not") {
   }
   wg::close_device(first);
   if (before) wg::open_device(before);
+}
+
+TEST_CASE("cuda open: what is said where a device can't be had") {
+  using namespace wg::cuda;
+  CHECK(bytes_text(512) == "512 bytes");
+  CHECK(bytes_text(1536) == "1.5 KiB");
+  CHECK(bytes_text(wg::Index{80} << 30) == "80.0 GiB");
+  CHECK(free_text(wg::Index{3} << 20, wg::Index{2} << 40) == "3.0 MiB of 2.0 TiB are free");
+  CHECK(old_driver_text(0, 13000) == "wanted an NVIDIA driver for CUDA 13.0 or newer, found none");
+  CHECK(old_driver_text(12080, 13000) ==
+        "wanted an NVIDIA driver for CUDA 13.0 or newer, found one for CUDA 12.8: update it, or build with that CUDA");
+  CHECK(no_device_text(nullptr) == "wanted a CUDA device, found none");
+  CHECK(no_device_text("3") == "wanted a CUDA device, found none (CUDA_VISIBLE_DEVICES is '3')");
+  CHECK(no_such_device_text(-1, 0) == "wanted a device's number of 0 or more, got -1");
+  CHECK(no_such_device_text(1, 1) == "wanted a device's number below 1, as this machine has 1 CUDA device");
+  CHECK(no_such_device_text(4, 2) == "wanted a device's number below 2, as this machine has 2 CUDA devices");
+  CHECK(no_image_text(7, 0, "7.5, 8.0 and newer ones") ==
+        "no kernels for compute capability 7.0: this build has them for 7.5, 8.0 and newer ones (WENGERT_CUDA_ARCHITECTURES)");
+  CHECK(contains(no_image_text(13, 0, "7.5", true), "; its driver is too old to compile the newest of them for it: update the driver"));
+  CHECK(contains(lasting_text(2), "nothing more can be done on cuda:2 until it is reopened by a new process"));
 }

@@ -27,9 +27,4 @@ void check(Status status, const Caller& caller, const char* wanted) {
   if (status != Status{}) call_failed(caller, wanted, status);  // zero is success in both libraries
 }
 
-std::string bytes_text(Index bytes);    // "512 bytes", "1.5 KiB", "79.2 GiB"
-std::string memory_text();              // of the current device: "1.2 GiB of 79.2 GiB are free"
-std::string version_text(int version);  // CUDA's 12080 is "12.8"
-std::string no_image_text(int device);  // which kernels this build has, and which the device wants
-
 }  // namespace wengert::cuda

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <wengert/backends/cuda/messages.hpp>
 #include <wengert/backends/cuda/module.hpp>
 #include <wengert/backends/cuda/runtime/image.cuh>
 #include <wengert/engine/error.hpp>
@@ -21,14 +22,10 @@ int count_devices(const Caller& caller) {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    const std::string found =
-        driver == 0 ? "found none" : "found one for CUDA " + version_text(driver) + ": update it, or build with that CUDA";
-    fail(fmt::format("{} wanted an NVIDIA driver for CUDA {} or newer, {}", caller.text(), version_text(runtime), found));
+    fail(caller.text() + " " + old_driver_text(driver, runtime));
   }
   if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
-    const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
-    fail(fmt::format("{} wanted a CUDA device, found none{}", caller.text(),
-                     visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES is '{}')", visible)));
+    fail(caller.text() + " " + no_device_text(std::getenv("CUDA_VISIBLE_DEVICES")));
   }
   check(error, caller, "to count the CUDA devices");
   return count;
@@ -54,12 +51,8 @@ OwnedPool make_pool(const Caller& caller) {
 
 Runtime::Runtime(int index) : index_(index) {
   const Caller caller{index};
-  if (index < 0) fail(caller.text() + " wanted a device's number of 0 or more");
-  const int count = count_devices(caller);
-  if (index >= count) {
-    fail(fmt::format("{} wanted a device's number below {}, as this machine has {} CUDA device{}", caller.text(), count, count,
-                     count == 1 ? "" : "s"));
-  }
+  const int count = index < 0 ? 0 : count_devices(caller);
+  if (index < 0 || index >= count) fail(caller.text() + " " + no_such_device_text(index, count));
   make_current();
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), caller, "to know the device");
