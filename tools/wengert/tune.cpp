@@ -256,8 +256,9 @@ void tune_steps(const Plan& plan, Executor& executor, int rounds, TuningReport& 
       return kernel.device == graph.device.kind && kernel.backend != yardstick;
     });
     if (!step.alive || step.op->alias || step.attributes.holds<AssignAttributes>() || choices < 2) continue;
-    const std::string key =
-        replay ? StepQuery(*replay, step).key() : plan::tuning_key(step, {step.attributes, graph.specs_of(step.inputs)});
+    const std::vector<Spec> specs = graph.specs_of(step.inputs);
+    if (!replay && !std::all_of(specs.begin(), specs.end(), [](const Spec& spec) { return is_float(spec.dtype); })) continue;
+    const std::string key = replay ? StepQuery(*replay, step).key() : plan::tuning_key(step, {step.attributes, specs});
     if (!known.insert(key).second) continue;
     Subject subject = replay ? host_subject(*replay, step, executor) : device_subject(graph, step);
     report.entries.push_back(StepTuner(subject, rounds).entry());
