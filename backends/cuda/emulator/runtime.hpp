@@ -39,8 +39,7 @@ struct EmulatorCounts {
   Index bytes = 0, most_bytes = 0;                // on the device: now, and at the worst
   Index launches = 0, copies = 0, fills = 0, uploads = 0, downloads = 0, products = 0, waits = 0, replays = 0;  // calls
   std::map<std::string, Index> kernels;  // how often each ran to its end, in replays too
-  std::map<std::string, Grid>
-      most;  // of each type of kernel, as type_info names it: threads and shared memory of the largest block asked for
+  std::map<std::string, Grid> most;      // the largest block asked for of each type of kernel, as type_info names it
 };
 
 // These three throw Error where the runtime is not an emulated one.
